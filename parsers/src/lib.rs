@@ -1,0 +1,33 @@
+//! The rule engine: turns a framed record into the fields of a document and appends the document
+//! as JSON to a bulk body.
+//!
+//! Knows nothing of files, sockets or where a record came from: it takes a [`RecordView`] and a
+//! [`StreamContext`] and appends bytes. Bad data never fails: the line is kept, tagged, counted.
+
+/// One record as the engine sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordView<'a> {
+    /// The event's text, lines joined by `\n`, without the last newline. Any bytes.
+    pub message: &'a [u8],
+    /// `stdout` or `stderr`; `None` for raw files.
+    pub iostream: Option<&'static str>,
+    /// The runtime's time of the first line, nanoseconds since the epoch; `None` when it has none.
+    pub time_ns: Option<i64>,
+    /// When the record is processed, nanoseconds since the epoch (`event.ingested`, and
+    /// `@timestamp` where nothing else is known).
+    pub now_ns: i64,
+    /// Stream identity.
+    pub stream: u64,
+    /// Offset of the first line.
+    pub offset: u64,
+    /// Bytes of the file from the start of the first line to the end of the last.
+    pub length: u64,
+    /// Stream, offset and length of each run of lines when they are not adjacent; else empty.
+    pub parts: &'a [(u64, u64, u64)],
+    /// The record is a stack trace, or a line followed by one, and where in `message` it starts.
+    pub trace_at: Option<usize>,
+    /// Tags from framing (`partial`, `truncated`, …).
+    pub tags: &'a [&'static str],
+    /// Framed only: no parsing at all (suspect chunks).
+    pub unparsed: bool,
+}

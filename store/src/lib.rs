@@ -1,0 +1,1 @@
+//! The seam to storage: `_bulk` bodies in, Elasticsearch's JSON out.
