@@ -3,6 +3,25 @@
 //!
 //! Knows nothing of files, sockets or where a record came from: it takes a [`RecordView`] and a
 //! [`StreamContext`] and appends bytes. Bad data never fails: the line is kept, tagged, counted.
+//!
+//! One [`Parser`] a thread; [`RuleSet`] and [`StreamContext`] are shared. The document is one line
+//! of valid JSON in valid UTF-8 without duplicate keys, whatever the record holds.
+
+mod escape;
+mod level;
+mod outcome;
+mod parser;
+mod problem;
+mod rules;
+mod stream;
+mod time;
+
+pub use level::Level;
+pub use outcome::{Document, Outcome, Tag, Tags};
+pub use parser::Parser;
+pub use problem::Problem;
+pub use rules::{RuleId, RuleSet};
+pub use stream::{ContextError, StreamContext};
 
 /// One record as the engine sees it.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,127 @@
+//! Writing text as JSON strings.
+//!
+//! Text is valid UTF-8 when it comes here ([`append_lossy`] makes it so): only quotes, backslashes
+//! and control characters need care. Eight bytes are looked at a step, clean runs are copied whole.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The high bit of each byte of `word` that equals `byte`. Bits above the lowest one set may be
+/// wrong (a borrow); callers look at the lowest only, or ask whether there is any.
+#[inline(always)]
+pub(crate) const fn bytes_equal(word: u64, byte: u8) -> u64 {
+    let x = word ^ (ONES * byte as u64);
+    x.wrapping_sub(ONES) & !x & HIGH
+}
+
+/// The high bit of each byte of `word` below `byte` (at most 128); as above.
+#[inline(always)]
+pub(crate) const fn bytes_below(word: u64, byte: u8) -> u64 {
+    word.wrapping_sub(ONES * byte as u64) & !word & HIGH
+}
+
+/// Position at or after `from` of the first byte that cannot stand in a JSON string as it is, or
+/// the length of `text`.
+#[inline(always)]
+pub(crate) fn find_special(text: &[u8], from: usize) -> usize {
+    let mut i = from;
+    while let Some(chunk) = text.get(i..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let hits = bytes_equal(word, b'"') | bytes_equal(word, b'\\') | bytes_below(word, 0x20);
+        if hits != 0 {
+            return i + (hits.trailing_zeros() / 8) as usize;
+        }
+        i += 8;
+    }
+    while let Some(&byte) = text.get(i) {
+        if byte < 0x20 || byte == b'"' || byte == b'\\' {
+            break;
+        }
+        i += 1;
+    }
+    i
+}
+
+/// Appends `text` as a JSON string with its quotes.
+#[inline]
+pub(crate) fn append_string(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    append_escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends `text` as the inside of a JSON string.
+#[inline]
+pub(crate) fn append_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    let mut done = 0;
+    loop {
+        let special = find_special(text, done);
+        out.extend_from_slice(&text[done..special]);
+        let Some(&byte) = text.get(special) else {
+            return;
+        };
+        append_escape(out, byte);
+        done = special + 1;
+    }
+}
+
+fn append_escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => out.extend_from_slice(&[
+            b'\\',
+            b'u',
+            b'0',
+            b'0',
+            HEX[usize::from(byte >> 4)],
+            HEX[usize::from(byte & 15)],
+        ]),
+    }
+}
+
+/// Appends `bytes` with each sequence that is no UTF-8 replaced by U+FFFD.
+pub(crate) fn append_lossy(out: &mut Vec<u8>, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{FFFD}".as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_string_comes_back_from_serde_json(text in ".{0,80}|[\"\\\\\\x00-\\x1fa]{0,40}") {
+            let mut out = Vec::new();
+            append_string(&mut out, text.as_bytes());
+            prop_assert!(!out.contains(&b'\n'));
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn lossy_is_what_the_standard_library_says(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let mut out = Vec::new();
+            append_lossy(&mut out, &bytes);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn the_first_special_byte_is_found(text in proptest::collection::vec(any::<u8>(), 0..40), from in 0usize..40) {
+            let from = from.min(text.len());
+            let slow = text[from..].iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\');
+            prop_assert_eq!(find_special(&text, from), slow.map_or(text.len(), |p| p + from));
+        }
+    }
+}

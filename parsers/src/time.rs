@@ -1,0 +1,410 @@
+//! Times: the formats that log lines carry, to nanoseconds since the epoch, and back to RFC 3339.
+//!
+//! Only times that say their zone (or count from the epoch) are taken from lines that no rule
+//! describes: a guessed zone would be worse than the runtime's own time.
+
+/// A time read from a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Nanoseconds since the epoch, 1970 to April 2262.
+    At(i64),
+    /// A time, but one that cannot be stored.
+    OutOfRange,
+}
+
+/// Whether a time without a zone counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zone {
+    /// It must say its zone.
+    Required,
+    /// Without one it is UTC.
+    UtcWhenAbsent,
+}
+
+const NS: i64 = 1_000_000_000;
+
+/// Days since the epoch of a date of the Gregorian calendar (Howard Hinnant's algorithm).
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let yoe = y.rem_euclid(400);
+    let doy = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    era * 146_097 + doe - 719_468
+}
+
+/// The date of a day since the epoch: year, month, day.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+fn put_digits(to: &mut [u8], mut number: u64) {
+    for digit in to.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// Writes times as RFC 3339, and remembers the last second written: records come in order.
+#[derive(Debug)]
+pub(crate) struct TimeWriter {
+    second: i64,
+    /// `YYYY-MM-DDTHH:MM:SS.` of `second`.
+    text: [u8; 20],
+}
+
+impl TimeWriter {
+    pub(crate) fn new() -> Self {
+        let mut writer = Self {
+            second: i64::MIN,
+            text: *b"0000-00-00T00:00:00.",
+        };
+        writer.set(0);
+        writer
+    }
+
+    fn set(&mut self, second: i64) {
+        self.second = second;
+        let (year, month, day) = civil_from_days(second.div_euclid(86_400));
+        let of_day = second.rem_euclid(86_400);
+        put_digits(&mut self.text[0..4], year.unsigned_abs());
+        put_digits(&mut self.text[5..7], month.unsigned_abs());
+        put_digits(&mut self.text[8..10], day.unsigned_abs());
+        put_digits(&mut self.text[11..13], of_day.unsigned_abs() / 3600);
+        put_digits(&mut self.text[14..16], of_day.unsigned_abs() / 60 % 60);
+        put_digits(&mut self.text[17..19], of_day.unsigned_abs() % 60);
+    }
+
+    /// Appends `ns` with nine digits, `2024-01-02T03:04:05.123456789Z`.
+    #[inline]
+    pub(crate) fn append_nanos(&mut self, out: &mut Vec<u8>, ns: i64) {
+        let second = ns.div_euclid(NS);
+        if second != self.second {
+            self.set(second);
+        }
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        text[..20].copy_from_slice(&self.text);
+        put_digits(&mut text[20..29], ns.rem_euclid(NS).unsigned_abs());
+        out.extend_from_slice(&text);
+    }
+
+    /// Appends `ns` with three digits, `2024-01-02T03:04:05.123Z`.
+    pub(crate) fn append_millis(&mut self, out: &mut Vec<u8>, ns: i64) {
+        let second = ns.div_euclid(NS);
+        if second != self.second {
+            self.set(second);
+        }
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        text[..20].copy_from_slice(&self.text);
+        put_digits(
+            &mut text[20..23],
+            ns.rem_euclid(NS).unsigned_abs() / 1_000_000,
+        );
+        out.extend_from_slice(&text);
+    }
+}
+
+/// Reads digits and marks from the front of a time.
+struct Cursor<'a> {
+    text: &'a [u8],
+}
+
+impl Cursor<'_> {
+    fn digits(&mut self, n: usize) -> Option<i64> {
+        let (digits, rest) = self.text.split_at_checked(n)?;
+        let mut number = 0;
+        for &digit in digits {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            number = number * 10 + i64::from(digit - b'0');
+        }
+        self.text = rest;
+        Some(number)
+    }
+
+    fn byte(&mut self, allowed: &[u8]) -> Option<u8> {
+        let (&first, rest) = self.text.split_first()?;
+        if !allowed.contains(&first) {
+            return None;
+        }
+        self.text = rest;
+        Some(first)
+    }
+
+    /// Nanoseconds of a fraction; digits after the ninth are cut off. At least one digit.
+    fn fraction(&mut self) -> Option<i64> {
+        let n = self.text.iter().take_while(|b| b.is_ascii_digit()).count();
+        if n == 0 {
+            return None;
+        }
+        let mut ns = 0;
+        for i in 0..9 {
+            let digit = if i < n { self.text[i] - b'0' } else { 0 };
+            ns = ns * 10 + i64::from(digit);
+        }
+        self.text = &self.text[n..];
+        Some(ns)
+    }
+
+    /// `HH:MM:SS` as seconds of the day; a leap second counts as the one after it.
+    fn clock(&mut self) -> Option<i64> {
+        let hour = self.digits(2)?;
+        self.byte(b":")?;
+        let minute = self.digits(2)?;
+        self.byte(b":")?;
+        let second = self.digits(2)?;
+        (hour < 24 && minute < 60 && second < 61).then_some(hour * 3600 + minute * 60 + second)
+    }
+
+    /// `Z`, `+02:00`, `+0200`, `+02` as seconds east of Greenwich.
+    fn offset(&mut self) -> Option<i64> {
+        let sign = match self.byte(b"Zz+-")? {
+            b'Z' | b'z' => return Some(0),
+            b'+' => 1,
+            _ => -1,
+        };
+        let hours = self.digits(2)?;
+        let minutes = if self.text.is_empty() {
+            0
+        } else {
+            self.byte(b":");
+            self.digits(2)?
+        };
+        (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
+    }
+}
+
+fn moment(
+    year: i64,
+    month: i64,
+    day: i64,
+    second_of_day: i64,
+    ns: i64,
+    offset: i64,
+) -> Option<Moment> {
+    if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
+        return None;
+    }
+    let seconds = days_from_civil(year, month, day) * 86_400 + second_of_day - offset;
+    if seconds < 0 {
+        return Some(Moment::OutOfRange);
+    }
+    let at = seconds.checked_mul(NS).and_then(|s| s.checked_add(ns));
+    Some(at.map_or(Moment::OutOfRange, Moment::At))
+}
+
+/// Reads an RFC 3339 time (also with a space for the `T`, a comma before the fraction, an offset
+/// without colon). `None` when the text, as a whole, is none.
+pub(crate) fn parse_rfc3339(text: &[u8], zone: Zone) -> Option<Moment> {
+    let mut cursor = Cursor { text };
+    let year = cursor.digits(4)?;
+    cursor.byte(b"-")?;
+    let month = cursor.digits(2)?;
+    cursor.byte(b"-")?;
+    let day = cursor.digits(2)?;
+    cursor.byte(b"Tt ")?;
+    let second = cursor.clock()?;
+    let ns = match cursor.byte(b".,") {
+        Some(_) => cursor.fraction()?,
+        None => 0,
+    };
+    if !cursor.text.is_empty() {
+        cursor.byte(b" ");
+    }
+    let offset = match cursor.text {
+        [] if zone == Zone::UtcWhenAbsent => 0,
+        b"UTC" | b"GMT" => {
+            cursor.text = b"";
+            0
+        }
+        _ => cursor.offset()?,
+    };
+    if !cursor.text.is_empty() {
+        return None;
+    }
+    moment(year, month, day, second, ns, offset)
+}
+
+/// Reads the time of Apache's and nginx's access logs, `10/Oct/2000:13:55:36 -0700`.
+pub(crate) fn parse_access_log(text: &[u8]) -> Option<Moment> {
+    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let mut cursor = Cursor { text };
+    let day = cursor.digits(2)?;
+    cursor.byte(b"/")?;
+    let (name, rest) = cursor.text.split_at_checked(3)?;
+    let month = MONTHS.chunks_exact(3).position(|m| m == name)?;
+    cursor.text = rest;
+    cursor.byte(b"/")?;
+    let year = cursor.digits(4)?;
+    cursor.byte(b":")?;
+    let second = cursor.clock()?;
+    cursor.byte(b" ")?;
+    let offset = cursor.offset()?;
+    if !cursor.text.is_empty() {
+        return None;
+    }
+    moment(year, month as i64 + 1, day, second, 0, offset)
+}
+
+/// Reads a count from the epoch; seconds (with a fraction), milli-, micro- or nanoseconds follow
+/// from its size. Counts below 10^8 seconds (1973) are taken for something else: a duration, say.
+pub(crate) fn parse_epoch(text: &[u8]) -> Option<Moment> {
+    let n = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    if n < 9 || n > 19 {
+        return parse_epoch_float(text);
+    }
+    let mut cursor = Cursor { text };
+    let mut whole: i64 = 0;
+    for &digit in &text[..n] {
+        whole = whole
+            .checked_mul(10)?
+            .checked_add(i64::from(digit - b'0'))?;
+    }
+    cursor.text = &text[n..];
+    let fraction = match cursor.byte(b".") {
+        Some(_) => cursor.fraction()?,
+        None => 0,
+    };
+    if !cursor.text.is_empty() {
+        return parse_epoch_float(text);
+    }
+    // 10^8 s is 1973, 10^11 s the year 5138, which is 10^11 ms = 1973 again.
+    let unit = match whole {
+        ..100_000_000 => return None,
+        ..100_000_000_000 => NS,
+        ..100_000_000_000_000 => 1_000_000,
+        ..100_000_000_000_000_000 => 1_000,
+        _ => 1,
+    };
+    let ns = whole
+        .checked_mul(unit)
+        .and_then(|ns| ns.checked_add(fraction / (NS / unit)));
+    Some(ns.map_or(Moment::OutOfRange, Moment::At))
+}
+
+/// `1.7e9`, as zap writes it at times.
+fn parse_epoch_float(text: &[u8]) -> Option<Moment> {
+    if text.len() > 40 || !text.iter().any(|b| matches!(b, b'e' | b'E')) {
+        return None;
+    }
+    let seconds: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let in_range = (1e8..9.2e9).contains(&seconds);
+    in_range.then(|| Moment::At((seconds * 1e9) as i64))
+}
+
+/// Reads any of the formats above: the type `time` of rules.
+pub(crate) fn parse_any(text: &[u8]) -> Option<Moment> {
+    parse_rfc3339(text, Zone::UtcWhenAbsent)
+        .or_else(|| parse_access_log(text))
+        .or_else(|| parse_epoch(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        let at = |text: &str| {
+            Some(Moment::At(
+                text.parse::<Timestamp>().unwrap().as_nanosecond() as i64,
+            ))
+        };
+        let check =
+            |text: &str, expected| assert_eq!(parse_any(text.as_bytes()), expected, "{text}");
+        check("2024-01-02T03:04:05Z", at("2024-01-02T03:04:05Z"));
+        check(
+            "2024-01-02 03:04:05,123 +0200",
+            at("2024-01-02T01:04:05.123Z"),
+        );
+        check(
+            "2024-01-02T03:04:05.1234567891-05:30",
+            at("2024-01-02T08:34:05.123456789Z"),
+        );
+        check("2024-02-29T00:00:00+02", at("2024-02-28T22:00:00Z"));
+        check("2023-02-29T00:00:00Z", None);
+        check("2024-01-02T24:00:00Z", None);
+        check("2024-01-02T03:04:05.Z", None);
+        check("2024-01-02T03:04:05Zx", None);
+        check("0001-01-01T00:00:00Z", Some(Moment::OutOfRange));
+        check("9999-12-31T23:59:59Z", Some(Moment::OutOfRange));
+        check("1970-01-01T00:00:00Z", Some(Moment::At(0)));
+        check("1970-01-01T00:00:00+01:00", Some(Moment::OutOfRange));
+        check("10/Oct/2000:13:55:36 -0700", at("2000-10-10T20:55:36Z"));
+        check("10/Okt/2000:13:55:36 -0700", None);
+        check("1700000000", Some(Moment::At(1_700_000_000 * NS)));
+        check(
+            "1700000000.25",
+            Some(Moment::At(1_700_000_000 * NS + NS / 4)),
+        );
+        check("1700000000123", Some(Moment::At(1_700_000_000_123_000_000)));
+        check(
+            "1700000000123.5",
+            Some(Moment::At(1_700_000_000_123_500_000)),
+        );
+        check(
+            "1700000000123456",
+            Some(Moment::At(1_700_000_000_123_456_000)),
+        );
+        check(
+            "1700000000123456789",
+            Some(Moment::At(1_700_000_000_123_456_789)),
+        );
+        check("1.7e9", Some(Moment::At(1_700_000_000 * NS)));
+        check("0.25", None);
+        check("12", None);
+        check("", None);
+        check("-", None);
+        assert_eq!(parse_rfc3339(b"2024-01-02T03:04:05", Zone::Required), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_jiff_reads_and_what_is_read_again(ns in 0i64..=i64::MAX) {
+            let mut out = Vec::new();
+            TimeWriter::new().append_nanos(&mut out, ns);
+            let text = std::str::from_utf8(&out).unwrap();
+            prop_assert_eq!(text.parse::<Timestamp>().unwrap().as_nanosecond(), i128::from(ns));
+            prop_assert_eq!(parse_rfc3339(&out, Zone::Required), Some(Moment::At(ns)));
+            out.clear();
+            TimeWriter::new().append_millis(&mut out, ns);
+            let text = std::str::from_utf8(&out).unwrap();
+            prop_assert_eq!(text.parse::<Timestamp>().unwrap().as_millisecond(), ns / 1_000_000);
+        }
+
+        #[test]
+        fn offsets_agree_with_jiff(ns in 86_400_000_000_000i64..=i64::MAX - 86_400_000_000_000, minutes in -839i32..=839) {
+            let zone = jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(minutes * 60).unwrap());
+            let time = Timestamp::from_nanosecond(i128::from(ns)).unwrap().to_zoned(zone);
+            let text = time.strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string();
+            prop_assert_eq!(parse_rfc3339(text.as_bytes(), Zone::Required), Some(Moment::At(ns)));
+        }
+
+        #[test]
+        fn no_text_panics(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = parse_any(&text);
+        }
+    }
+}
