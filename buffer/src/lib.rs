@@ -1,4 +1,19 @@
 //! The aggregator's disk buffer: a directory of append-only segments with checksummed entries.
 //!
-//! Knows nothing of what an entry holds: a small header and a body, both opaque bytes. What is
-//! acknowledged has been fsynced; recovery drops a torn tail, and only that.
+//! Knows nothing of what an entry holds: a small head and a body, both opaque bytes. What is
+//! acknowledged has been fsynced; recovery drops a torn tail, and only that. It never waits for
+//! room and never drops an entry to make some: who is refused a [`Reservation`] slows down.
+//!
+//! Life of an entry: [`Buffer::reserve`] → [`Buffer::append`] → its [`Ticket`] resolves after the
+//! fsync → [`Buffer::next`] hands it out → [`Buffer::read`] → [`Buffer::mark_posted`] →
+//! [`Buffer::done`] (or [`Buffer::give_back`]). `format.rs` specifies the files.
+
+mod buffer;
+mod error;
+mod fs;
+mod options;
+
+pub use buffer::{Buffer, Damage, Entry, EntryId, Recovery, Reservation, Stats, Ticket};
+pub use error::{AppendError, Error, Full, ReadError};
+pub use fs::{Disk, File, Fs};
+pub use options::Options;
