@@ -1,1 +1,42 @@
-//! Placeholder.
+//! Workloads, and the far ends to measure them against.
+//!
+//! A simulated kubelet writes the container logs of a small shop and knows what it wrote; a null
+//! Elasticsearch and a null aggregator swallow what comes out, counting every line by the marker
+//! it carries. `tailrace-gen` and `tailrace-bench` are thin programs on top, and the end-to-end
+//! tests write their logs with the same code.
+//!
+//! Nothing here is shipped, and no time is measured on the writing side: figures are CPU-seconds
+//! of the measured processes, from `/proc`.
+
+/// The lines of a shop's services, made from a seed.
+pub mod shop;
+
+/// Civil time from seconds since 1970, written straight into a line.
+pub mod stamp;
+
+/// Markers: the sequence numbers that lines carry, and the ledger that counts them.
+pub mod marker;
+
+/// One container's log file as the kubelet and the runtime write it.
+pub mod container_log;
+
+/// The kubelet's directories.
+pub mod kubelet;
+
+/// The workload of a fixed size.
+pub mod workload;
+
+/// CPU and memory of other processes.
+pub mod usage;
+
+/// Reading and inflating request bodies.
+pub mod body;
+
+/// A null Elasticsearch.
+pub mod null_store;
+
+/// A null aggregator.
+pub mod null_aggregator;
+
+/// The programs under measurement and the table of results.
+pub mod runs;

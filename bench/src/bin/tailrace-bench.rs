@@ -1,1 +1,3 @@
+//! Measures the programs on one workload and prints one table.
+
 fn main() {}

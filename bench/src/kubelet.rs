@@ -1,0 +1,130 @@
+//! The kubelet's directories: `pods/<ns>_<pod>_<uid>/<container>/0.log` with the real files, and
+//! `containers/<pod>_<ns>_<container>-<id>.log` with links to them. With Docker the link leads on
+//! to `docker/<id>/<id>-json.log`.
+
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use crate::container_log::{ContainerLog, Format};
+
+/// A simulated node's log directory.
+#[derive(Debug)]
+pub struct Kubelet {
+    root: PathBuf,
+    rng: fastrand::Rng,
+}
+
+/// A container's log with the names that the kubelet gave it.
+#[derive(Debug)]
+pub struct Container {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// UID of the pod.
+    pub pod_uid: String,
+    /// Name of the container.
+    pub container: String,
+    /// The runtime's id of the container: 64 hexadecimal digits.
+    pub container_id: String,
+    /// The link under `containers/`: what an agent's glob finds.
+    pub link: PathBuf,
+    /// The log.
+    pub log: ContainerLog,
+}
+
+impl Kubelet {
+    /// A node whose logs lie under `root`. Ids follow from `seed`.
+    pub fn new(root: &Path, seed: u64) -> io::Result<Self> {
+        fs::create_dir_all(root.join("containers"))?;
+        fs::create_dir_all(root.join("pods"))?;
+        Ok(Self {
+            root: root.to_owned(),
+            rng: fastrand::Rng::with_seed(seed),
+        })
+    }
+
+    /// The directory that holds everything.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The glob for an agent's `files.include`.
+    pub fn glob(&self) -> String {
+        format!("{}/containers/*.log", self.root.display())
+    }
+
+    /// Starts a container under containerd: an empty CRI log.
+    pub fn container(&mut self, ns: &str, pod: &str, container: &str) -> io::Result<Container> {
+        self.start(ns, pod, container, Format::Cri)
+    }
+
+    /// Starts a container under Docker: an empty json-file log.
+    pub fn docker(&mut self, ns: &str, pod: &str, container: &str) -> io::Result<Container> {
+        self.start(ns, pod, container, Format::Docker)
+    }
+
+    fn start(&mut self, ns: &str, pod: &str, name: &str, format: Format) -> io::Result<Container> {
+        let uid = self.hex(32);
+        let (head, rest) = uid.split_at(8);
+        let pod_uid = format!("{head}-{}-4000-8000-{}", &rest[..4], &rest[12..]);
+        let container_id = self.hex(64);
+        let in_pod = self.root.join(format!("pods/{ns}_{pod}_{pod_uid}/{name}"));
+        fs::create_dir_all(&in_pod)?;
+        let shown = in_pod.join("0.log");
+        let log = if format == Format::Docker {
+            let real = self
+                .root
+                .join(format!("docker/{container_id}/{container_id}-json.log"));
+            let log = ContainerLog::create(&real, format)?;
+            symlink(real, &shown)?;
+            log
+        } else {
+            ContainerLog::create(&shown, format)?
+        };
+        let link = self
+            .root
+            .join(format!("containers/{pod}_{ns}_{name}-{container_id}.log"));
+        symlink(shown, &link)?;
+        Ok(Container {
+            namespace: ns.to_owned(),
+            pod: pod.to_owned(),
+            pod_uid,
+            container: name.to_owned(),
+            container_id,
+            link,
+            log,
+        })
+    }
+
+    fn hex(&mut self, digits: usize) -> String {
+        (0..digits)
+            .map(|_| char::from_digit(self.rng.u32(..16), 16).unwrap_or('0'))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container_log::Iostream;
+
+    #[test]
+    fn links_lead_to_the_real_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kubelet = Kubelet::new(dir.path(), 1).unwrap();
+        for format in [Format::Cri, Format::Docker] {
+            let mut made = kubelet.start("shop", "web-0", "nginx", format).unwrap();
+            made.log.line(Iostream::Stdout, b"hello").unwrap();
+            assert_eq!(
+                fs::read(&made.link).unwrap(),
+                fs::read(made.log.path()).unwrap()
+            );
+            assert_eq!(made.container_id.len(), 64);
+            assert_eq!(made.pod_uid.len(), 36);
+        }
+    }
+}

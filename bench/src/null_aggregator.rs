@@ -1,0 +1,1 @@
+//! A null aggregator (made real when the wire codec is there).

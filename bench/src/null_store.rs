@@ -1,0 +1,366 @@
+//! A null Elasticsearch: takes every `_bulk` body, judges nothing, counts documents and markers.
+//!
+//! It answers as OpenSearch 3.8 or Elasticsearch 8.19 would to the few requests that shippers make
+//! at start, and 201 for every document, honouring `filter_path` so that answers are as small as
+//! real ones. It runs on threads of its own in the measuring process, whose CPU is not counted.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpListener, runtime::Runtime};
+
+use crate::{
+    body::inflate_into,
+    marker::{Balance, Ledger},
+};
+
+/// Whom the null store claims to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// OpenSearch 3.8.0: takes zstd.
+    OpenSearch,
+    /// Elasticsearch 8.19.21: refuses zstd, as the real one fails on it.
+    Elasticsearch,
+}
+
+/// What to answer, and what to check.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whom to claim to be.
+    pub claim: Claim,
+    /// Count the markers `0..n` of documents; `None` counts documents alone.
+    pub markers: Option<u32>,
+}
+
+/// What has come in so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// `_bulk` requests.
+    pub requests: u64,
+    /// Their bodies' bytes on the wire.
+    pub wire_bytes: u64,
+    /// Their bodies' bytes inflated.
+    pub raw_bytes: u64,
+    /// Documents in them.
+    pub documents: u64,
+    /// Bodies that could not be inflated.
+    pub unreadable: u64,
+}
+
+/// A running null store; it stops when dropped.
+#[derive(Debug)]
+pub struct NullStore {
+    address: SocketAddr,
+    state: Arc<State>,
+    _runtime: Runtime,
+}
+
+#[derive(Debug)]
+struct State {
+    claim: Claim,
+    requests: AtomicU64,
+    wire_bytes: AtomicU64,
+    raw_bytes: AtomicU64,
+    documents: AtomicU64,
+    unreadable: AtomicU64,
+    ledger: Option<Mutex<Ledger>>,
+}
+
+impl NullStore {
+    /// Starts listening on a free port of 127.0.0.1.
+    pub fn start(options: Options) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("null-store")
+            .enable_all()
+            .build()
+            .context("cannot start the null store")?;
+        let listener = runtime
+            .block_on(TcpListener::bind(("127.0.0.1", 0)))
+            .context("cannot listen on 127.0.0.1")?;
+        let address = listener
+            .local_addr()
+            .context("cannot tell the null store's port")?;
+        let state = Arc::new(State {
+            claim: options.claim,
+            requests: AtomicU64::new(0),
+            wire_bytes: AtomicU64::new(0),
+            raw_bytes: AtomicU64::new(0),
+            documents: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+            ledger: options
+                .markers
+                .map(|markers| Mutex::new(Ledger::new(markers))),
+        });
+        let accepting = Arc::clone(&state);
+        // The runtime owns this task and ends it when the store is dropped.
+        runtime.spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                let state = Arc::clone(&accepting);
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| {
+                        let state = Arc::clone(&state);
+                        async move { Ok::<_, Infallible>(state.answer(request).await) }
+                    });
+                    // A peer that goes away in the middle is ordinary here.
+                    http1::Builder::new()
+                        .serve_connection(TokioIo::new(connection), service)
+                        .await
+                        .ok();
+                });
+            }
+        });
+        Ok(Self {
+            address,
+            state,
+            _runtime: runtime,
+        })
+    }
+
+    /// Base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What has come in so far.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            requests: read(&self.state.requests),
+            wire_bytes: read(&self.state.wire_bytes),
+            raw_bytes: read(&self.state.raw_bytes),
+            documents: read(&self.state.documents),
+            unreadable: read(&self.state.unreadable),
+        }
+    }
+
+    /// Losses and doubles by marker; `None` when markers are not counted.
+    pub fn balance(&self) -> Option<Balance> {
+        self.state.locked_ledger(|ledger| ledger.balance())
+    }
+
+    /// Distinct markers that have come; `None` when markers are not counted.
+    pub fn arrived(&self) -> Option<u64> {
+        self.state.locked_ledger(|ledger| ledger.arrived_once())
+    }
+}
+
+impl State {
+    fn locked_ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+        let ledger = self.ledger.as_ref()?;
+        Some(look(
+            &mut ledger.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let Ok(body) = body.collect().await.map(|body| body.to_bytes()) else {
+            return json(StatusCode::BAD_REQUEST, "{}".into());
+        };
+        let path = head.uri.path();
+        if path.ends_with("/_bulk") {
+            let encoding = head
+                .headers
+                .get(CONTENT_ENCODING)
+                .and_then(|it| it.to_str().ok());
+            return self.bulk(encoding, head.uri.query().unwrap_or(""), &body);
+        }
+        match (&head.method, path) {
+            (&Method::HEAD, _) => json(StatusCode::OK, String::new()),
+            (&Method::GET, "/") => json(StatusCode::OK, self.claim.root().to_owned()),
+            (&Method::GET, path) if path.starts_with("/_data_stream") => {
+                json(StatusCode::OK, "{\"data_streams\":[]}".into())
+            }
+            (&Method::GET, _) => json(StatusCode::OK, "{}".into()),
+            _ => json(StatusCode::OK, "{\"acknowledged\":true}".into()),
+        }
+    }
+
+    fn bulk(&self, encoding: Option<&str>, query: &str, body: &Bytes) -> Response<Full<Bytes>> {
+        let mut raw = Vec::new();
+        let refused = self.claim == Claim::Elasticsearch && encoding == Some("zstd");
+        if refused || inflate_into(encoding, body, &mut raw).is_err() {
+            self.unreadable.fetch_add(1, Ordering::Relaxed);
+            return json(
+                StatusCode::BAD_REQUEST,
+                "{\"error\":\"unreadable\",\"status\":400}".into(),
+            );
+        }
+        let documents = self.count(&raw);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.wire_bytes
+            .fetch_add(body.len() as u64, Ordering::Relaxed);
+        self.raw_bytes
+            .fetch_add(raw.len() as u64, Ordering::Relaxed);
+        self.documents.fetch_add(documents, Ordering::Relaxed);
+        json(StatusCode::OK, bulk_answer(query, documents))
+    }
+
+    fn count(&self, raw: &[u8]) -> u64 {
+        let Some(ledger) = &self.ledger else {
+            return memchr::memchr_iter(b'\n', raw).count() as u64 / 2;
+        };
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut documents, mut start, mut is_document) = (0, 0, false);
+        for end in memchr::memchr_iter(b'\n', raw) {
+            if is_document {
+                ledger.document(&raw[start..end]);
+                documents += 1;
+            }
+            is_document = !is_document;
+            start = end + 1;
+        }
+        documents
+    }
+}
+
+impl Claim {
+    fn root(self) -> &'static str {
+        match self {
+            Self::OpenSearch => {
+                r#"{"name":"null","cluster_name":"null","cluster_uuid":"null","version":{"distribution":"opensearch","number":"3.8.0","build_type":"tar","minimum_wire_compatibility_version":"2.19.0","minimum_index_compatibility_version":"2.0.0"},"tagline":"The OpenSearch Project: https://opensearch.org/"}"#
+            }
+            Self::Elasticsearch => {
+                r#"{"name":"null","cluster_name":"null","cluster_uuid":"null","version":{"number":"8.19.21","build_flavor":"default","build_type":"zip"},"tagline":"You Know, for Search"}"#
+            }
+        }
+    }
+}
+
+/// What a store answers when it took every document, cut down by the query's `filter_path`.
+fn bulk_answer(query: &str, documents: u64) -> String {
+    let filter = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("filter_path="));
+    let item = match filter {
+        Some(filter) if !filter.contains("status") => {
+            return "{\"took\":1,\"errors\":false}".to_owned();
+        }
+        Some(_) => "{\"create\":{\"status\":201}}",
+        None => {
+            "{\"create\":{\"_index\":\"null\",\"_version\":1,\"result\":\"created\",\"status\":201}}"
+        }
+    };
+    let mut answer = String::with_capacity(64 + (item.len() + 1) * documents as usize);
+    answer.push_str("{\"took\":1,\"errors\":false,\"items\":[");
+    for idx in 0..documents {
+        if idx > 0 {
+            answer.push(',');
+        }
+        answer.push_str(item);
+    }
+    answer.push_str("]}");
+    answer
+}
+
+fn json(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, const { json_type() });
+    response
+        .headers_mut()
+        .insert("x-elastic-product", const { product() });
+    response
+}
+
+const fn json_type() -> hyper::header::HeaderValue {
+    hyper::header::HeaderValue::from_static("application/json")
+}
+
+const fn product() -> hyper::header::HeaderValue {
+    hyper::header::HeaderValue::from_static("Elasticsearch")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    /// One request over a plain socket, closed behind it.
+    fn post(store: &NullStore, path: &str, headers: &str, body: &[u8]) -> String {
+        let mut socket = std::net::TcpStream::connect(store.address).unwrap();
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(body).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn bodies_are_counted_whatever_their_encoding() {
+        let options = Options {
+            claim: Claim::OpenSearch,
+            markers: Some(4),
+        };
+        let store = NullStore::start(options).unwrap();
+        let body = b"{\"create\":{\"_id\":\"tr-00000003\"}}\n{\"message\":\"tr-00000000\",\"m\":\"tr-00000000\"}\n\
+                     {\"create\":{}}\n{\"message\":\"tr-00000001\"}\n";
+        let answer = post(
+            &store,
+            "/_bulk?filter_path=took,errors,items.*.error",
+            "",
+            body,
+        );
+        assert!(
+            answer.ends_with("{\"took\":1,\"errors\":false}"),
+            "{answer}"
+        );
+        let zstd = zstd::encode_all(&body[..], 1).unwrap();
+        let answer = post(&store, "/_bulk", "content-encoding: zstd\r\n", &zstd);
+        assert_eq!(answer.matches("201").count(), 2);
+        let counts = store.counts();
+        assert_eq!(
+            (counts.requests, counts.documents, counts.unreadable),
+            (2, 4, 0)
+        );
+        assert_eq!(
+            store.balance().unwrap(),
+            Balance {
+                lost: 2,
+                doubled: 2,
+                strangers: 0
+            }
+        );
+    }
+
+    #[test]
+    fn the_null_elasticsearch_refuses_zstd() {
+        let options = Options {
+            claim: Claim::Elasticsearch,
+            markers: None,
+        };
+        let store = NullStore::start(options).unwrap();
+        let answer = post(&store, "/_bulk", "content-encoding: zstd\r\n", b"x");
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert_eq!(store.counts().unreadable, 1);
+    }
+}

@@ -1,0 +1,1 @@
+//! The programs under measurement and the table of results.
