@@ -2,13 +2,30 @@
 //!
 //! Only bytes and types: no sockets, no compression, no files. `docs/protocol.md` specifies the
 //! format; this crate is its reference implementation. Whatever bytes come in, decoding answers
-//! with a value or a [`DecodeError`], never with a panic or an allocation larger than the input.
+//! with a value or a [`DecodeError`], never with a panic, and allocates only as records are really
+//! there, within [`Limits`].
+
+mod decode;
+mod encode;
+pub mod http;
+mod varint;
+
+pub use decode::{DecodeError, Limits, Problem, decode_answer, decode_batch};
+pub use encode::{BatchEncoder, encode_answer, encode_batch};
 
 /// Identity of a stream: one log file's life (DELIVERY rule 1). 64 bits of hash.
 pub type StreamId = u64;
 
 /// Identity of a metadata object: the hash of its bytes.
 pub type MetaId = u64;
+
+/// The version of the format that this crate writes and reads.
+pub const VERSION: u8 = 1;
+
+/// The id of a metadata object: XXH3 (64 bits, seed 0) of its JSON text.
+pub fn meta_id(json: &[u8]) -> MetaId {
+    xxhash_rust::xxh3::xxh3_64(json)
+}
 
 /// How the runtime wrote the lines of a file. Sealed with a chunk at its first try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,7 +79,10 @@ pub struct Positions {
 impl Positions {
     /// Both iostreams at `offset`.
     pub fn at(offset: u64) -> Self {
-        Self { stdout: offset, stderr: offset }
+        Self {
+            stdout: offset,
+            stderr: offset,
+        }
     }
 
     /// The offset that reading goes on from: below it everything is durable.
