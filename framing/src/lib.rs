@@ -6,6 +6,18 @@
 //! chunk by any aggregator decides alike (DELIVERY rules 6 to 9). The version of these rules is
 //! [`VERSION`]; a change that moves an event's bounds raises it and keeps the old one callable.
 
+mod cri;
+mod docker;
+mod frame;
+mod join;
+mod lines;
+mod record;
+mod time;
+mod trace;
+
+pub use crate::frame::frame;
+pub use crate::record::{Frames, Part, Record, Tags};
+
 /// Version of the framing rules, sealed with each chunk by the agent at its first try.
 pub const VERSION: u8 = 1;
 
@@ -70,7 +82,9 @@ pub struct Input<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Longest message of one line after joining partials; longer ones are cut, the rest of the
-    /// line is its own record tagged [`Tags::CONTINUED`]. No byte is lost. Default 1 MiB.
+    /// line is the next record, the first is tagged [`Tags::CUT`]. No byte is lost. Also the longest
+    /// physical line, line end included: the agent cuts longer ones into pieces of exactly this
+    /// size, so its own limit must be the same. Default 1 MiB.
     pub max_line: usize,
     /// Longest event. Default 1 MiB.
     pub max_event: usize,
@@ -86,4 +100,23 @@ pub struct Options {
     pub multiline: bool,
     /// One record a physical line, nothing joined (suspect chunks).
     pub lines_only: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_line: 1 << 20,
+            max_event: 1 << 20,
+            max_lines: 1_000,
+            max_span: 64 << 10,
+            max_gap_ns: 5_000_000_000,
+            multiline: true,
+            lines_only: false,
+        }
+    }
+}
+
+/// Tells whether this build frames by the rules of `version`, as a chunk is sealed with.
+pub fn supports(version: u8) -> bool {
+    version == VERSION
 }
