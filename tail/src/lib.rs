@@ -10,6 +10,7 @@
 //! is full, then `commit`, then send, then `acked` or `failed` for each group.
 
 mod group;
+mod journal;
 mod options;
 
 pub use group::{
