@@ -10,10 +10,23 @@
 
 mod buffer;
 mod error;
+mod format;
 mod fs;
+mod metrics;
 mod options;
+mod recover;
+mod remove;
+mod room;
+mod scan;
+mod segment;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-pub use buffer::{Buffer, Damage, Entry, EntryId, Recovery, Reservation, Stats, Ticket};
+pub use buffer::{Buffer, Damage, Entry, EntryId, Recovery, Stats, Ticket};
 pub use error::{AppendError, Error, Full, ReadError};
 pub use fs::{Disk, File, Fs};
+pub use metrics::Metrics;
 pub use options::Options;
+pub use room::Reservation;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{Error, format::MAX_BODY, state::FRAMING};
+
 /// Sizes and delays of a [`crate::Buffer`].
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -30,5 +32,20 @@ impl Default for Options {
             commit_delay: Duration::ZERO,
             max_entries: 1 << 20,
         }
+    }
+}
+
+impl Options {
+    /// Fails when there is no room for anything; a segment is cut to what the format can hold.
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        let ordinary = self.max_bytes.saturating_sub(self.reserve_bytes);
+        if ordinary < FRAMING {
+            return Err(Error::Options(format!(
+                "`max_bytes` {} must be larger than `reserve_bytes` {}",
+                self.max_bytes, self.reserve_bytes
+            )));
+        }
+        self.segment_bytes = self.segment_bytes.min(MAX_BODY);
+        Ok(self)
     }
 }
