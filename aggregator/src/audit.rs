@@ -5,6 +5,10 @@
 //! these intervals. It knows nothing of how they are fetched. Memory follows the number of gaps,
 //! not of records, as long as rows come sorted by stream.
 
+mod rows;
+
+pub use rows::{Row, SOURCE_FIELDS, origin, rows};
+
 use std::collections::{BTreeMap, HashMap};
 
 /// A run of bytes of one stream, end exclusive.

@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The aggregator: receives batches of chunks, frames and parses them, keeps ready-made bodies
+//! until the store has them, and answers agents as soon as they are durable.
+//!
+//! A library, so that tests can run parts of it; `main.rs` only reads arguments. What an
+//! aggregator never does: keep state of a stream between two requests.
+
+pub mod audit;
+mod clock;
+pub mod command;
+pub mod metrics;
+pub mod output;
+pub mod pipeline;
+pub mod receive;

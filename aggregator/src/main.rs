@@ -1,1 +1,7 @@
-fn main() {}
+//! `tailrace-aggregator`: reads arguments and hands over.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aggregator::command::main()
+}

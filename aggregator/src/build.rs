@@ -1,0 +1,189 @@
+//! Maps the configuration to the options of the parts. The only place that knows both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use config::aggregator::{
+    AggregatorConfig, CompressionChoice, ElasticsearchConfig, OutputConfig, ReceiveConfig,
+};
+
+use crate::output::{DiskQueueOptions, SealOptions};
+use crate::pipeline::{Naming, Router, Template};
+use crate::receive::{ReceiveOptions, Token, Tokens};
+
+/// Limits of framing.
+pub fn framing_options(config: &AggregatorConfig) -> framing::Options {
+    framing::Options {
+        max_line: config.multiline.max_line.0 as usize,
+        max_event: config.multiline.max_event.0 as usize,
+        max_lines: config.multiline.max_lines as usize,
+        max_gap_ns: i64::try_from(config.multiline.timeout.as_nanos()).unwrap_or(i64::MAX),
+        multiline: config.multiline.enabled,
+        ..framing::Options::default()
+    }
+}
+
+/// Limits of the receiver.
+pub fn receive_options(config: &ReceiveConfig) -> ReceiveOptions {
+    ReceiveOptions {
+        max_compressed: config.max_compressed.0 as usize,
+        memory: config.memory.0 as usize,
+        answer_timeout: config.answer_timeout,
+    }
+}
+
+/// The tokens of agents, read from their files.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn tokens(config: &ReceiveConfig) -> anyhow::Result<Tokens> {
+    let mut tokens = Vec::new();
+    for token in &config.tokens {
+        let secret = config::read_secret_file(&token.token_file)?;
+        tokens.push(Token { secret: secret.expose().to_owned(), nodes: token.nodes.clone() });
+    }
+    Ok(Tokens::new(tokens))
+}
+
+/// How the output names data streams or indices.
+pub fn router(config: &OutputConfig) -> Router {
+    let naming = match &config.index {
+        Some(pattern) => Naming::Dated { pattern: Template::parse(pattern) },
+        None => Naming::DataStream {
+            dataset: config.dataset.as_deref().map(Template::parse),
+            namespace: Template::parse(&config.namespace),
+        },
+    };
+    Router::new(naming, config.max_datasets as usize)
+}
+
+/// When bodies are full.
+pub fn seal_options(config: &OutputConfig) -> SealOptions {
+    SealOptions {
+        max_bytes: config.batch.max_bytes.0 as usize,
+        max_docs: config.batch.max_records,
+        max_age: config.batch.max_age,
+    }
+}
+
+/// Sizes of the output's disk buffers.
+pub fn disk_queue_options(config: &OutputConfig) -> DiskQueueOptions {
+    DiskQueueOptions {
+        main: buffer::Options {
+            max_bytes: config.buffer.max_bytes.0,
+            segment_bytes: config.buffer.segment_bytes.0,
+            reserve_bytes: config.buffer.reserve.0,
+            commit_delay: Duration::ZERO,
+            ..buffer::Options::default()
+        },
+        parked_max_bytes: config.elasticsearch.parked_max_bytes.0,
+    }
+}
+
+/// How the client reaches the store.
+///
+/// # Errors
+/// When a secret or certificate file cannot be read.
+pub fn elasticsearch_options(
+    config: &ElasticsearchConfig,
+) -> anyhow::Result<store::ElasticsearchOptions> {
+    let ca_pem = match &config.ca_file {
+        None => None,
+        Some(path) => Some(
+            std::fs::read(path)
+                .with_context(|| format!("cannot read certificates `{}`", path.display()))?,
+        ),
+    };
+    Ok(store::ElasticsearchOptions {
+        auth: auth(config)?,
+        ca_pem,
+        request_timeout: config.timeout,
+        compression: match config.compression {
+            CompressionChoice::Auto => store::Compression::Auto,
+            CompressionChoice::Gzip => store::Compression::Gzip,
+            CompressionChoice::Zstd => store::Compression::Zstd,
+            CompressionChoice::None => store::Compression::Identity,
+        },
+        resolver: Some(crate::resolve::resolver()),
+        ..store::ElasticsearchOptions::new(
+            config.hosts.iter().map(ToString::to_string).collect(),
+        )
+    })
+}
+
+fn auth(config: &ElasticsearchConfig) -> anyhow::Result<store::Auth> {
+    Ok(match config.credentials()? {
+        config::Credentials::None => store::Auth::None,
+        config::Credentials::Basic { username, password } => {
+            store::Auth::Basic { user: username, password: password.expose().to_owned() }
+        }
+        config::Credentials::ApiKey(key) => store::Auth::ApiKey(key.expose().to_owned()),
+        config::Credentials::Token(token) => store::Auth::Bearer(token.expose().to_owned()),
+    })
+}
+
+/// How the sender works, and what it installs at start.
+pub fn sender_options(config: &OutputConfig) -> store::SenderOptions {
+    let elasticsearch = &config.elasticsearch;
+    store::SenderOptions {
+        max_in_flight: elasticsearch.max_in_flight as usize,
+        max_body_bytes: (config.batch.max_bytes.0 * 8 / 5).max(1 << 20),
+        install: elasticsearch.template.install.then(|| install_options(config)),
+        ..store::SenderOptions::default()
+    }
+}
+
+fn install_options(config: &OutputConfig) -> store::InstallOptions {
+    let template = &config.elasticsearch.template;
+    let (data_stream_patterns, plain_patterns) = patterns(config);
+    store::InstallOptions {
+        data_stream_patterns,
+        plain_patterns,
+        priority: template.priority,
+        shards: template.shards,
+        replicas: template.replicas,
+        refresh: template.refresh_interval,
+        max_fields: template.max_fields,
+        retention: elasticsearch_retention(config),
+    }
+}
+
+fn elasticsearch_retention(config: &OutputConfig) -> Option<store::Retention> {
+    let retention = &config.elasticsearch.retention;
+    let delete_after = retention.delete_after?;
+    Some(store::Retention {
+        rollover_age: retention.rollover_age,
+        rollover_bytes: retention.rollover_size.0,
+        delete_after,
+    })
+}
+
+/// Index patterns that cover every name that the output's router can make.
+fn patterns(config: &OutputConfig) -> (Vec<String>, Vec<String>) {
+    let wild = |text: &str| {
+        // Up to the first hole or conversion the name is known.
+        let known = text.split(['%']).next().unwrap_or_default();
+        if known.len() == text.len() { text.to_owned() } else { format!("{known}*") }
+    };
+    match (&config.index, &config.dataset) {
+        (Some(pattern), _) => (Vec::new(), vec![wild(pattern)]),
+        (None, Some(dataset)) => {
+            let dataset = wild(dataset);
+            let dash = if dataset.ends_with('*') { "" } else { "-*" };
+            (vec![format!("logs-{dataset}{dash}")], Vec::new())
+        }
+        (None, None) => (store::InstallOptions::default().data_stream_patterns, Vec::new()),
+    }
+}
+
+/// The rules of the configuration.
+///
+/// # Errors
+/// All problems of all rules.
+pub fn rules(config: &AggregatorConfig) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>> {
+    if config.rules.is_empty() {
+        return Ok(Arc::new(parsers::RuleSet::empty()));
+    }
+    parsers::RuleSet::load(&config.rules).map(Arc::new)
+}

@@ -1,0 +1,209 @@
+//! The commands of `tailrace-aggregator`.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use config::aggregator::{AggregatorConfig, OutputConfig};
+
+mod audit;
+pub mod buffer;
+mod dead_letters;
+mod run;
+mod status;
+
+const EXAMPLES: &str = "\
+Examples:
+  tailrace-aggregator --config aggregator.yaml           run, until SIGTERM
+  tailrace-aggregator --config aggregator.yaml --check   list all that is wrong with the file
+  tailrace-aggregator status                             what comes in, what is kept, what the store says
+  tailrace-aggregator audit --config aggregator.yaml     prove that no stream has a gap or an overlap
+  tailrace-aggregator buffer ls ./aggregator-data/outputs/main/main
+
+SIGHUP reloads the configuration and the rules; SIGTERM stops taking batches, answers those in work
+and exits.";
+
+/// Takes container logs from agents, joins and parses them, keeps them on disk and loads them into
+/// Elasticsearch or OpenSearch.
+#[derive(Debug, Parser)]
+#[command(name = "tailrace-aggregator", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read the configuration and the rules, list what is wrong with them, and exit.
+    #[arg(long)]
+    check: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a running aggregator does.
+    Status {
+        /// Its address.
+        #[arg(long, default_value = "127.0.0.1:7080")]
+        address: SocketAddr,
+        /// Print the JSON as it comes.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prove from the store that streams have no gap and no overlap. Exit code 1 when they have.
+    Audit {
+        #[command(flatten)]
+        store: StoreArgs,
+        #[command(flatten)]
+        args: audit::AuditArgs,
+    },
+    /// Documents that the store refused in every form.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// Inspect a disk buffer, of a running aggregator too.
+    #[command(subcommand)]
+    Buffer(buffer::BufferCommand),
+    /// Work with rule files.
+    #[command(subcommand)]
+    Rules(Rules),
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLetters {
+    /// Index dead letters again, for instance after a template was mended.
+    Replay {
+        #[command(flatten)]
+        store: StoreArgs,
+        #[command(flatten)]
+        args: dead_letters::ReplayArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Rules {
+    /// Load rule files or folders, run their examples, list what is wrong.
+    Check {
+        /// Files or folders.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// Which store a command talks to.
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// The aggregator's configuration file: its outputs say how the store is reached.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Name of the output; the first one by default.
+    #[arg(long)]
+    output: Option<String>,
+}
+
+/// Runs the program: the exit code is 0 when all is well, 1 when a check found something wrong, 2
+/// when the command could not be carried out.
+pub fn main() -> ExitCode {
+    match dispatch(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            // The log may not be set up, and this is for the person at the terminal.
+            drop(writeln!(std::io::stderr(), "tailrace-aggregator: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<bool> {
+    let out = &mut std::io::stdout().lock();
+    match cli.command {
+        None => {
+            let path = cli.config.context("`--config FILE` is missing; `--help` has examples")?;
+            let config = load(&path)?;
+            if cli.check {
+                check_rules(&config.rules)?;
+                writeln!(out, "{}: ok", path.display())?;
+                return Ok(true);
+            }
+            telemetry::logging::init(log_level(&config.log), log_format(&config.log));
+            run::run(&path, config).map(|()| true)
+        }
+        Some(Command::Status { address, json }) => status::run(address, json, out).map(|()| true),
+        Some(Command::Audit { store, args }) => {
+            let client = store.client()?;
+            runtime()?.block_on(audit::run(&client()?, &args, out))
+        }
+        Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => {
+            let client = store.client()?;
+            runtime()?.block_on(async { dead_letters::replay(&client()?, &args, out).await })
+        }
+        Some(Command::Buffer(command)) => buffer::run(command, out),
+        Some(Command::Rules(Rules::Check { paths })) => {
+            let rules = check_rules(&paths)?;
+            writeln!(out, "{rules} rules: ok")?;
+            Ok(true)
+        }
+    }
+}
+
+fn load(path: &Path) -> anyhow::Result<AggregatorConfig> {
+    config::load(path, &config::Environment::process())
+        .map_err(|problems| anyhow::anyhow!("cannot use the configuration\n{problems}"))
+}
+
+fn check_rules(paths: &[PathBuf]) -> anyhow::Result<usize> {
+    if paths.is_empty() {
+        return Ok(0);
+    }
+    parsers::RuleSet::load(paths).map(|rules| rules.len()).map_err(|problems| {
+        let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("cannot use the rules\n{}", list.join("\n"))
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+impl StoreArgs {
+    /// Finds the output and gives a function that connects: it has to run inside a runtime.
+    fn client(&self) -> anyhow::Result<impl Fn() -> anyhow::Result<Arc<store::Elasticsearch>>> {
+        let config = load(&self.config)?;
+        let output = self.find(&config.outputs)?;
+        let options = crate::build::elasticsearch_options(&output.elasticsearch)?;
+        Ok(move || store::Elasticsearch::connect(options.clone()).context("cannot set up the client"))
+    }
+
+    fn find<'a>(&self, outputs: &'a [OutputConfig]) -> anyhow::Result<&'a OutputConfig> {
+        match &self.output {
+            None => outputs.first().context("the configuration has no output"),
+            Some(name) => outputs.iter().find(|output| output.name == *name).with_context(|| {
+                let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+                format!("there is no output `{name}`; there are: {}", names.join(", "))
+            }),
+        }
+    }
+}
+
+fn log_level(log: &config::LogConfig) -> &'static str {
+    match log.level {
+        config::LogLevel::Error => "error",
+        config::LogLevel::Warn => "warn",
+        config::LogLevel::Info => "info",
+        config::LogLevel::Debug => "debug",
+        config::LogLevel::Trace => "trace",
+    }
+}
+
+fn log_format(log: &config::LogConfig) -> telemetry::logging::Format {
+    match log.format {
+        config::LogFormat::Text => telemetry::logging::Format::Text,
+        config::LogFormat::Json => telemetry::logging::Format::Json,
+    }
+}

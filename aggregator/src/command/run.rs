@@ -1,0 +1,269 @@
+//! The main job: build the parts from the bottom up, serve, and take them down in the order of
+//! the flow.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use config::aggregator::{AckMode, AggregatorConfig};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::build;
+use crate::metrics::PipelineMetrics;
+use crate::output::{DiskQueue, Encoder, Keep, Output};
+use crate::pipeline::{MetadataCache, OutputView, Pool, Shared};
+use crate::receive::{Receiver, Tokens};
+use crate::status::{OutputState, StatusSource};
+
+/// Memory for metadata of streams: some 50,000 of them.
+const METADATA_CACHE_BYTES: usize = 64 << 20;
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When a part cannot start: what it says is for the operator.
+pub fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
+    let rules = build::rules(&config).map_err(|problems| {
+        let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("cannot load the rules:\n{}", list.join("\n"))
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers.clamp(1, 4) as usize)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(path.to_owned(), config, rules))
+}
+
+struct Running {
+    keep: Keep,
+    sender: store::Sender,
+}
+
+async fn serve(
+    path: PathBuf,
+    config: AggregatorConfig,
+    rules: Arc<parsers::RuleSet>,
+) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut registry = Registry::default();
+    telemetry::process::register(&mut registry);
+    let metrics = Arc::new(PipelineMetrics::default());
+    metrics.register(&mut registry);
+
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+
+    // Queues first: a buffer that another process holds must stop the start before anything sends.
+    let mut running: Vec<Running> = Vec::new();
+    let mut views = Vec::new();
+    let mut states: BTreeMap<String, OutputState> = BTreeMap::new();
+    for output in &config.outputs {
+        let client = store::Elasticsearch::connect(build::elasticsearch_options(
+            &output.elasticsearch,
+        )?)
+        .with_context(|| format!("cannot set up output `{}`", output.name))?;
+        let keep = match config.ack {
+            AckMode::Buffer => {
+                let dir = config.data_dir.join("outputs").join(&output.name);
+                let options = build::disk_queue_options(output);
+                let queue = tokio::task::spawn_blocking(move || DiskQueue::open(&dir, options))
+                    .await
+                    .context("cannot open the buffer")??;
+                let stats = queue.stats();
+                if stats.entries > 0 {
+                    info!(
+                        output = %output.name, entries = stats.entries, bytes = stats.undelivered_bytes,
+                        "found undelivered bodies in the buffer"
+                    );
+                }
+                Keep::Disk(Arc::new(queue))
+            }
+            AckMode::Store => Keep::Memory(store::MemoryQueue::new(config.receive.memory.0)),
+        };
+        let sender_metrics = Arc::new(store::Metrics::default());
+        sender_metrics.register(registry.sub_registry_with_label((
+            "output".into(),
+            output.name.clone().into(),
+        )));
+        let sender = store::Sender::start(
+            Arc::clone(&client),
+            keep.queue(),
+            build::sender_options(output),
+            sender_metrics,
+        );
+        views.push(OutputView {
+            router: Arc::new(build::router(output)),
+            refused: sender.refused(),
+            optional: output.optional,
+        });
+        states.insert(output.name.clone(), OutputState { keep: keep.clone(), sender: sender.status_handle() });
+        running.push(Running { keep, sender });
+    }
+
+    let shared = Arc::new(Shared {
+        rules: ArcSwap::new(rules),
+        metadata: MetadataCache::new(METADATA_CACHE_BYTES),
+        outputs: views,
+        framing: build::framing_options(&config),
+        max_batch_bytes: config.receive.max_batch.0 as usize,
+        metrics: Arc::clone(&metrics),
+    });
+    let pool = Arc::new(
+        Pool::start(&shared, config.workers as usize).context("cannot start the worker threads")?,
+    );
+    let mut sealers = JoinSet::new();
+    let mut outputs = Vec::new();
+    for (output, running) in config.outputs.iter().zip(&running) {
+        let client = running.sender.client();
+        outputs.push(Output::start(
+            &output.name,
+            output.optional,
+            running.keep.clone(),
+            build::seal_options(output),
+            move || Encoder::new(client.encoding()),
+            Arc::clone(&pool),
+            &mut sealers,
+        ));
+    }
+
+    let tokens = Arc::new(ArcSwap::from_pointee(build::tokens(&config.receive)?));
+    let status = Arc::new(StatusSource::new(states, Arc::clone(&metrics), started));
+    crate::status::register(&mut registry, &status);
+    let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
+    let receiver = Arc::new(Receiver::new(
+        build::receive_options(&config.receive),
+        Arc::clone(&pool),
+        outputs,
+        Arc::clone(&tokens),
+        endpoints,
+        Arc::clone(&metrics),
+    ));
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(Arc::clone(&receiver).serve(
+        listener,
+        stopped,
+        config.shutdown_grace / 2,
+    ));
+    announce(&config, address);
+
+    let current = Mutex::new(config);
+    wait_for_the_end(&path, &current, &shared, &tokens, &status).await?;
+
+    let config = current.into_inner().unwrap_or_else(PoisonError::into_inner);
+    drop(stop.send(true));
+    drain(config.shutdown_grace, serving, receiver, sealers, pool, running).await;
+    Ok(())
+}
+
+fn announce(config: &AggregatorConfig, address: SocketAddr) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %address,
+        ack = ?config.ack,
+        outputs = config.outputs.len(),
+        "tailrace-aggregator takes batches"
+    );
+    if !address.ip().is_loopback() && config.receive.tokens.is_empty() {
+        warn!("agents need no token: everybody who reaches {address} may send logs");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; reloads on SIGHUP.
+async fn wait_for_the_end(
+    path: &Path,
+    config: &Mutex<AggregatorConfig>,
+    shared: &Shared,
+    tokens: &ArcSwap<Tokens>,
+    status: &StatusSource,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                let result = reload(path, config, shared, tokens);
+                if let Err(reason) = &result {
+                    error!("cannot reload, the old configuration stays in force: {reason:#}");
+                }
+                status.set_reload_error(result.err().map(|reason| format!("{reason:#}")));
+            }
+        }
+    }
+}
+
+fn reload(
+    path: &Path,
+    current: &Mutex<AggregatorConfig>,
+    shared: &Shared,
+    tokens: &ArcSwap<Tokens>,
+) -> anyhow::Result<()> {
+    let new: AggregatorConfig = config::load(path, &config::Environment::process())
+        .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let rules = build::rules(&new).map_err(|problems| {
+        let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", list.join("\n"))
+    })?;
+    let new_tokens = build::tokens(&new.receive)?;
+    let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.rules.store(rules);
+    tokens.store(Arc::new(new_tokens));
+    telemetry::logging::set_level(crate::command::log_level(&new.log));
+    let restart = current.needs_restart(&new);
+    if restart.is_empty() {
+        info!("configuration reloaded");
+    } else {
+        warn!(
+            keys = restart.join(", "),
+            "configuration reloaded; these keys take effect at the next start only"
+        );
+    }
+    *current = new;
+    Ok(())
+}
+
+/// Takes the parts down in the order of the flow, within `grace`.
+async fn drain(
+    grace: Duration,
+    serving: tokio::task::JoinHandle<()>,
+    receiver: Arc<Receiver>,
+    mut sealers: JoinSet<()>,
+    pool: Arc<Pool>,
+    running: Vec<Running>,
+) {
+    let begin = Instant::now();
+    let deadline = tokio::time::Instant::now() + grace;
+    info!("stopping: no new batches");
+    drop(serving.await);
+    info!(seconds = begin.elapsed().as_secs_f32(), "requests in work are answered");
+    // The receiver holds the outputs' intakes; without it the sealers end.
+    drop(receiver);
+    let sealed = async { while sealers.join_next().await.is_some() {} };
+    if tokio::time::timeout_at(deadline, sealed).await.is_err() {
+        warn!("bodies were still being written at the end of the grace period");
+        sealers.abort_all();
+    }
+    if let Some(pool) = Arc::into_inner(pool) {
+        drop(tokio::task::spawn_blocking(move || pool.stop()).await);
+    }
+    info!(seconds = begin.elapsed().as_secs_f32(), "everything received is in the buffers");
+    for Running { keep, sender } in running {
+        sender.drain(deadline.into_std()).await;
+        keep.close().await;
+    }
+    info!(seconds = begin.elapsed().as_secs_f32(), "stopped");
+}

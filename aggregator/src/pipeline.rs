@@ -1,0 +1,163 @@
+//! From a batch's bytes to documents: what the worker threads do.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+mod fragment;
+mod metadata;
+mod route;
+mod trail;
+mod worker;
+
+pub use fragment::Fragment;
+pub use metadata::{MetadataCache, StreamMeta};
+pub use route::{Naming, Place, Router, Template};
+pub use worker::{BatchError, BodyEncoding, OutputView, Processed, Shared};
+
+use crate::output::Encoder;
+use worker::Worker;
+
+/// Whom a request comes from, as far as its token tells (DELIVERY rule 15).
+pub type MaySendFor = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Figures of one group of chunks, counted by the worker and added once.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct GroupCounts {
+    /// Records that were complete.
+    pub records: u64,
+    /// Bytes of the file that they cover.
+    pub bytes: u64,
+    /// Records that rules dropped.
+    pub dropped: u64,
+}
+
+enum Job {
+    Batch {
+        body: Bytes,
+        encoding: BodyEncoding,
+        may_send_for: MaySendFor,
+        now_ms: u64,
+        reply: oneshot::Sender<Result<Processed, BatchError>>,
+    },
+    Encode {
+        encoder: Encoder,
+        parts: Vec<Vec<u8>>,
+        reply: oneshot::Sender<Vec<Bytes>>,
+    },
+}
+
+/// The worker threads and the queue before them.
+///
+/// The queue holds as many jobs as there are workers times [`JOBS_A_WORKER`]; more wait in their
+/// requests, whose bytes the receiver's memory limit bounds.
+#[derive(Debug)]
+pub struct Pool {
+    jobs: tokio::sync::mpsc::Sender<Job>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Enough that a worker that is done finds the next job waiting.
+const JOBS_A_WORKER: usize = 2;
+
+/// The workers are gone: the program is stopping.
+#[derive(Debug, thiserror::Error)]
+#[error("the aggregator is stopping")]
+pub struct Stopping;
+
+impl Pool {
+    /// Starts `threads` workers.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(shared: &Arc<Shared>, threads: usize) -> std::io::Result<Self> {
+        let threads = threads.max(1);
+        let (jobs, receiver) = tokio::sync::mpsc::channel(threads * JOBS_A_WORKER);
+        let receiver = Arc::new(std::sync::Mutex::new(receiver));
+        let threads = (0..threads)
+            .map(|number| {
+                let receiver = Arc::clone(&receiver);
+                let shared = Arc::clone(shared);
+                std::thread::Builder::new()
+                    .name(format!("worker-{number}"))
+                    .spawn(move || work(&receiver, &shared))
+            })
+            .collect::<std::io::Result<Vec<_>>>()?;
+        Ok(Self { jobs, threads })
+    }
+
+    /// Runs one batch on a worker.
+    ///
+    /// # Errors
+    /// [`Stopping`] when the pool is closed.
+    pub async fn batch(
+        &self,
+        body: Bytes,
+        encoding: BodyEncoding,
+        may_send_for: MaySendFor,
+        now_ms: u64,
+    ) -> Result<Result<Processed, BatchError>, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Batch { body, encoding, may_send_for, now_ms, reply };
+        self.jobs.send(job).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
+    }
+
+    /// Compresses `parts` into one body on a worker.
+    ///
+    /// # Errors
+    /// [`Stopping`] when the pool is closed.
+    pub async fn encode(
+        &self,
+        encoder: Encoder,
+        parts: Vec<Vec<u8>>,
+    ) -> Result<Vec<Bytes>, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Encode { encoder, parts, reply }).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
+    }
+
+    /// Lets the workers finish what is queued and waits for them.
+    pub fn stop(self) {
+        drop(self.jobs);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread has panicked; this is a bug");
+            }
+        }
+    }
+}
+
+fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<Shared>) {
+    let mut worker = Worker::new(Arc::clone(shared));
+    loop {
+        // One idle worker waits in the channel, the others for the lock.
+        let job = {
+            let mut jobs = jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            jobs.blocking_recv()
+        };
+        match job {
+            None => return,
+            Some(Job::Batch { body, encoding, may_send_for, now_ms, reply }) => {
+                let process = || worker.process(&body, encoding, &*may_send_for, now_ms);
+                // A poison batch must not cost a worker (DELIVERY rule 12): the agent sends its
+                // chunks alone, then unparsed. The panic itself is logged by its hook.
+                let result = catch_unwind(AssertUnwindSafe(process)).unwrap_or_else(|_| {
+                    shared.metrics.panics.inc();
+                    Err(BatchError::Panic)
+                });
+                if matches!(result, Err(BatchError::Panic)) {
+                    worker = Worker::new(Arc::clone(shared));
+                }
+                // Nobody waits any more when the connection was closed: the agent comes again.
+                drop(reply.send(result));
+            }
+            Some(Job::Encode { encoder, parts, reply }) => {
+                drop(reply.send(encoder.encode(parts)));
+            }
+        }
+    }
+}

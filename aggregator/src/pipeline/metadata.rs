@@ -1,0 +1,140 @@
+//! Metadata of streams, known by hash: sent once by an agent, kept here for all its chunks.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parsers::StreamContext;
+use wire::MetaId;
+
+use super::route::{Place, Router};
+
+/// What is computed once a stream.
+#[derive(Debug)]
+pub struct StreamMeta {
+    /// The ready-made constant part of its documents.
+    pub context: StreamContext,
+    /// Where its records go, one place for each output.
+    pub places: Vec<Place>,
+    /// Kubernetes namespace, for the books; empty when there is none.
+    pub namespace: String,
+}
+
+/// Keeps the metadata of the streams seen last, bounded in bytes.
+///
+/// Two generations: what is used moves to the young one; when that has reached half of the limit
+/// it becomes the old one, and what was old is forgotten. An agent asked for forgotten metadata
+/// sends it again.
+#[derive(Debug)]
+pub struct MetadataCache {
+    max_bytes: usize,
+    generations: Mutex<Generations>,
+}
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<MetaId, (Arc<StreamMeta>, usize)>,
+    old: HashMap<MetaId, (Arc<StreamMeta>, usize)>,
+    young_bytes: usize,
+}
+
+/// What a kept object costs beside the bytes of its JSON: the prefix made of it is about as long
+/// again, and the maps have their share.
+const OVERHEAD_BYTES: usize = 512;
+
+impl MetadataCache {
+    /// An empty cache of at most about `max_bytes`.
+    pub fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, generations: Mutex::default() }
+    }
+
+    /// The metadata with this hash, if it is known.
+    pub fn get(&self, id: MetaId) -> Option<Arc<StreamMeta>> {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((meta, _)) = generations.young.get(&id) {
+            return Some(Arc::clone(meta));
+        }
+        let (meta, bytes) = generations.old.remove(&id)?;
+        generations.insert(id, Arc::clone(&meta), bytes, self.max_bytes);
+        Some(meta)
+    }
+
+    /// Takes the metadata object `json`, if its hash is right and it is an object. What is wrong
+    /// is not kept: the agent is asked for it again, and says so in its log.
+    pub fn insert(&self, id: MetaId, json: &[u8], routers: &[Arc<Router>]) {
+        if wire::meta_id(json) != id || self.get(id).is_some() {
+            return;
+        }
+        let Ok(context) = StreamContext::new(json) else { return };
+        let places = routers
+            .iter()
+            .map(|router| router.place(|key| context.get(key).map(Cow::Borrowed)))
+            .collect();
+        let namespace = context.get("kubernetes.namespace").unwrap_or_default().to_owned();
+        let meta = Arc::new(StreamMeta { context, places, namespace });
+        let bytes = 2 * json.len() + OVERHEAD_BYTES;
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.insert(id, meta, bytes, self.max_bytes);
+    }
+}
+
+impl Generations {
+    fn insert(&mut self, id: MetaId, meta: Arc<StreamMeta>, bytes: usize, max_bytes: usize) {
+        if self.young_bytes + bytes > max_bytes / 2 {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes += bytes;
+        self.young.insert(id, (meta, bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::route::{Naming, Template};
+
+    fn routers() -> Vec<Arc<Router>> {
+        let naming = Naming::DataStream { dataset: None, namespace: Template::parse("default") };
+        vec![Arc::new(Router::new(naming, 10))]
+    }
+
+    fn object(n: u32) -> Vec<u8> {
+        format!(r#"{{"kubernetes.namespace":"shop","kubernetes.pod.name":"cart-{n}"}}"#).into_bytes()
+    }
+
+    #[test]
+    fn a_known_object_is_found_with_its_place() {
+        let cache = MetadataCache::new(1 << 20);
+        let json = object(1);
+        let id = wire::meta_id(&json);
+        assert!(cache.get(id).is_none());
+        cache.insert(id, &json, &routers());
+        let meta = cache.get(id).expect("just inserted");
+        assert_eq!(meta.namespace, "shop");
+        assert_eq!(meta.places, [Place::Fixed("logs-kubernetes.container_logs-default".into())]);
+    }
+
+    #[test]
+    fn an_object_under_a_wrong_hash_is_not_taken() {
+        let cache = MetadataCache::new(1 << 20);
+        cache.insert(7, &object(1), &routers());
+        assert!(cache.get(7).is_none());
+    }
+
+    /// What is in use stays, what is not goes, and the size is bounded.
+    #[test]
+    fn the_cache_is_bounded() {
+        let cache = MetadataCache::new(64 << 10);
+        let kept = object(0);
+        let kept_id = wire::meta_id(&kept);
+        cache.insert(kept_id, &kept, &routers());
+        for n in 1..1000 {
+            let json = object(n);
+            cache.insert(wire::meta_id(&json), &json, &routers());
+            assert!(cache.get(kept_id).is_some());
+        }
+        let generations = cache.generations.lock().unwrap();
+        assert!(generations.young.len() + generations.old.len() < 200);
+    }
+}

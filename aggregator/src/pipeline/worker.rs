@@ -1,0 +1,440 @@
+//! The CPU work of one batch: decompress, decode, frame, parse, serialise.
+//!
+//! Runs on threads of its own, one batch a task; a worker shares nothing that is written on the
+//! hot path. What it makes is a [`Fragment`] for each output and the answer that may go out once
+//! these are durable.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parsers::{Outcome, Parser, RecordView, RuleSet};
+use wire::{Batch, Chunk, ChunkAck, Positions, Status, Suspect};
+
+use super::fragment::Fragment;
+use super::metadata::{MetadataCache, StreamMeta};
+use super::route::{Place, Router, dated_index};
+use super::trail;
+use crate::metrics::PipelineMetrics;
+
+/// How a request's body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyEncoding {
+    /// Not at all.
+    Identity,
+    /// gzip.
+    Gzip,
+    /// zstd.
+    Zstd,
+}
+
+/// One output as workers see it.
+#[derive(Debug)]
+pub struct OutputView {
+    /// Names places.
+    pub router: Arc<Router>,
+    /// Places that refuse documents and have no room left to park them (DELIVERY rule 19).
+    pub refused: Arc<ArcSwap<HashSet<String>>>,
+    /// A full or refused output of this kind drops, and counts.
+    pub optional: bool,
+}
+
+/// What all workers share, read-only but for the caches.
+#[derive(Debug)]
+pub struct Shared {
+    /// Rules in force; swapped by a reload.
+    pub rules: ArcSwap<RuleSet>,
+    /// Metadata by hash.
+    pub metadata: MetadataCache,
+    /// The outputs, in the order of the configuration.
+    pub outputs: Vec<OutputView>,
+    /// Limits of framing.
+    pub framing: framing::Options,
+    /// Largest decompressed batch, in bytes.
+    pub max_batch_bytes: usize,
+    /// Figures.
+    pub metrics: Arc<PipelineMetrics>,
+}
+
+/// Why a batch is refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// Compressed bytes that are not what the request's header says.
+    #[error("cannot decompress the batch: {0}")]
+    Decompress(std::io::Error),
+    /// More than the limit when decompressed.
+    #[error("the batch is larger than {max_bytes} bytes when decompressed: send less at once")]
+    TooLarge {
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// Not a batch.
+    #[error("cannot decode the batch: {0}")]
+    Decode(#[from] wire::DecodeError),
+    /// The sender speaks for another node than the one its token is for (DELIVERY rule 15).
+    #[error("the token is not valid for node `{node}`")]
+    Node {
+        /// The node that the batch names.
+        node: String,
+    },
+    /// Working on the batch has panicked: a bug, found by this batch.
+    #[error("the aggregator failed on this batch; its log has the place")]
+    Panic,
+}
+
+/// What a batch became.
+#[derive(Debug)]
+pub struct Processed {
+    /// Documents, one fragment for each output.
+    pub fragments: Vec<Fragment>,
+    /// One for each chunk.
+    pub acks: Vec<ChunkAck>,
+}
+
+/// Where one output puts the documents of the stream at hand.
+enum Destination<'a> {
+    /// Nowhere: the output is optional and refuses them.
+    None,
+    Fixed(u16),
+    Dated(&'a str),
+}
+
+/// A worker's scratch memory, reused from batch to batch.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    parser: Parser,
+    rules: Arc<RuleSet>,
+    frames: framing::Frames,
+    raw: Vec<u8>,
+    document: Vec<u8>,
+}
+
+/// Scratch memory above this is given back after the batch that needed it.
+const KEEP_SCRATCH_BYTES: usize = 16 << 20;
+
+impl Worker {
+    /// A worker over `shared`.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let rules = shared.rules.load_full();
+        Self {
+            parser: Parser::new(Arc::clone(&rules)),
+            rules,
+            shared,
+            frames: framing::Frames::default(),
+            raw: Vec::new(),
+            document: Vec::new(),
+        }
+    }
+
+    /// Does one batch. `may_send_for` tells whether the sender may speak for a node; `now_ms` is
+    /// wall time in milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// When the batch as a whole cannot be taken; nothing of it is then.
+    pub fn process(
+        &mut self,
+        body: &Bytes,
+        encoding: BodyEncoding,
+        may_send_for: &dyn Fn(&str) -> bool,
+        now_ms: u64,
+    ) -> Result<Processed, BatchError> {
+        let rules = self.shared.rules.load();
+        if !Arc::ptr_eq(&rules, &self.rules) {
+            self.rules = Arc::clone(&rules);
+            self.parser = Parser::new(Arc::clone(&rules));
+        }
+        drop(rules);
+        let mut raw = std::mem::take(&mut self.raw);
+        raw.clear();
+        let result = decompress(body, encoding, self.shared.max_batch_bytes, &mut raw)
+            .and_then(|()| self.decoded(&raw, may_send_for, now_ms));
+        if raw.capacity() <= KEEP_SCRATCH_BYTES {
+            self.raw = raw;
+        }
+        result
+    }
+
+    fn decoded(
+        &mut self,
+        raw: &[u8],
+        may_send_for: &dyn Fn(&str) -> bool,
+        now_ms: u64,
+    ) -> Result<Processed, BatchError> {
+        let batch = wire::decode_batch(raw, &wire::Limits::default())?;
+        if !may_send_for(batch.node) {
+            return Err(BatchError::Node { node: batch.node.to_owned() });
+        }
+        self.learn(&batch);
+        let mut processed = Processed {
+            fragments: self.shared.outputs.iter().map(|_| Fragment::default()).collect(),
+            acks: Vec::with_capacity(batch.chunks.len()),
+        };
+        for group in batch.chunks.chunk_by(|a, b| a.sequence == b.sequence) {
+            self.group(group, now_ms, &mut processed);
+        }
+        Ok(processed)
+    }
+
+    fn learn(&self, batch: &Batch<'_>) {
+        if batch.metadata.is_empty() {
+            return;
+        }
+        let routers: Vec<Arc<Router>> =
+            self.shared.outputs.iter().map(|output| Arc::clone(&output.router)).collect();
+        for &(id, json) in &batch.metadata {
+            self.shared.metadata.insert(id, json, &routers);
+        }
+    }
+
+    /// The chunks of one sequence: framed together, taken or refused together.
+    fn group(&mut self, chunks: &[Chunk<'_>], now_ms: u64, processed: &mut Processed) {
+        let metas: Option<Vec<Arc<StreamMeta>>> =
+            chunks.iter().map(|chunk| self.shared.metadata.get(chunk.meta)).collect();
+        let Some(metas) = metas else {
+            return not_taken(chunks, Status::NeedMetadata, processed);
+        };
+        if chunks.iter().any(|chunk| !framing::supports(chunk.framing_version)) {
+            // Sealed by rules that this version does not know: another aggregator does.
+            return not_taken(chunks, Status::Busy, processed);
+        }
+        if metas.iter().any(|meta| self.is_refused(meta)) {
+            return not_taken(chunks, Status::Refused, processed);
+        }
+
+        let first = &chunks[0];
+        let inputs: Vec<framing::Input<'_>> = chunks
+            .iter()
+            .map(|chunk| framing::Input {
+                stream: chunk.stream,
+                start: chunk.start,
+                resume: to_framing(chunk.resume),
+                eof: chunk.eof,
+                bytes: chunk.bytes,
+            })
+            .collect();
+        let suspect = chunks.iter().map(|chunk| chunk.suspect).max().unwrap_or(Suspect::No);
+        let options =
+            framing::Options { lines_only: suspect == Suspect::Lines, ..self.shared.framing };
+        self.frames.clear();
+        framing::frame(
+            format_of(first.framing),
+            &inputs,
+            flush_of(first.flush),
+            &options,
+            &mut self.frames,
+        );
+
+        let doubt_since_ms =
+            chunks.iter().filter_map(|chunk| chunk.doubt_ms).max().map(|age| now_ms.saturating_sub(age));
+        let unparsed = suspect != Suspect::No;
+        self.documents(&inputs, &metas, unparsed, doubt_since_ms, now_ms, processed);
+        for (chunk, meta) in chunks.iter().zip(&metas) {
+            if let Some(end) = &chunk.end {
+                for (output, fragment) in processed.fragments.iter_mut().enumerate() {
+                    if self.takes(output, meta) {
+                        trail::append_end(fragment, chunk, end, meta, now_ms);
+                        fragment.doubt(doubt_since_ms);
+                    }
+                }
+            }
+        }
+        for (chunk, durable) in chunks.iter().zip(self.frames.positions()) {
+            processed.acks.push(ChunkAck {
+                stream: chunk.stream,
+                start: chunk.start,
+                status: Status::Ok,
+                durable: Positions { stdout: durable.stdout, stderr: durable.stderr },
+            });
+        }
+    }
+
+    fn documents(
+        &mut self,
+        inputs: &[framing::Input<'_>],
+        metas: &[Arc<StreamMeta>],
+        unparsed: bool,
+        doubt_since_ms: Option<u64>,
+        now_ms: u64,
+        processed: &mut Processed,
+    ) {
+        let now_ns = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let mut dropped = trail::DroppedRuns::default();
+        let mut tags: Vec<&'static str> = Vec::new();
+        let mut parts: Vec<(u64, u64, u64)> = Vec::new();
+        let mut counts = super::GroupCounts::default();
+        // The places of a stream's documents are looked up when the stream changes, not a record.
+        let mut at = usize::MAX;
+        let mut destinations: Vec<Destination<'_>> = Vec::new();
+        for record in self.frames.records() {
+            let input = record.input as usize;
+            let meta = &metas[input];
+            if input != at {
+                at = input;
+                destinations.clear();
+                for (number, fragment) in processed.fragments.iter_mut().enumerate() {
+                    let taken = self.shared.outputs[number].takes(meta, number);
+                    destinations.push(match &meta.places[number] {
+                        _ if !taken => Destination::None,
+                        Place::Fixed(index) => {
+                            fragment.doubt(doubt_since_ms);
+                            Destination::Fixed(fragment.target(index, &meta.namespace))
+                        }
+                        Place::Dated(pattern) => {
+                            fragment.doubt(doubt_since_ms);
+                            Destination::Dated(pattern)
+                        }
+                    });
+                }
+            }
+            tags.clear();
+            tags.extend(record.tags.names());
+            let message = self.frames.message(record, inputs);
+            parts.clear();
+            parts.extend(
+                self.frames
+                    .parts_of(record)
+                    .iter()
+                    .map(|part| (part.stream, part.offset, part.length)),
+            );
+            let view = RecordView {
+                message,
+                iostream: record.iostream.map(iostream_name),
+                time_ns: record.time_ns,
+                now_ns,
+                stream: record.stream,
+                offset: record.offset,
+                length: record.length,
+                parts: &parts,
+                trace_at: record.trace_at.map(|at| at as usize),
+                tags: &tags,
+                unparsed,
+            };
+            counts.records += 1;
+            counts.bytes += record.length;
+            self.document.clear();
+            match self.parser.append_document(&view, &meta.context, &mut self.document) {
+                Outcome::Dropped { rule } => {
+                    counts.dropped += 1;
+                    dropped.push(input, record, &parts, self.rules.name(rule));
+                    continue;
+                }
+                Outcome::Document(_) => {}
+            }
+            self.document.push(b'\n');
+            let id = store::document_id(record.stream, record.offset, record.hash);
+            for (fragment, destination) in processed.fragments.iter_mut().zip(&destinations) {
+                let target = match destination {
+                    Destination::None => continue,
+                    Destination::Fixed(target) => *target,
+                    Destination::Dated(pattern) => {
+                        let index = dated_index(pattern, record.time_ns.unwrap_or(now_ns));
+                        fragment.target(&index, &meta.namespace)
+                    }
+                };
+                let index = fragment.targets[usize::from(target)].index.as_str();
+                store::append_action(&mut fragment.raw, index, &id);
+                fragment.raw.extend_from_slice(&self.document);
+                fragment.count(target);
+            }
+        }
+        dropped.append(metas, doubt_since_ms, now_ms, &mut processed.fragments);
+        if let Some(meta) = metas.first() {
+            self.shared.metrics.group(&meta.namespace, &counts);
+        }
+    }
+
+    /// Whether an output that is not optional refuses documents of this stream.
+    fn is_refused(&self, meta: &StreamMeta) -> bool {
+        self.shared
+            .outputs
+            .iter()
+            .enumerate()
+            .any(|(number, output)| !output.optional && !output.takes(meta, number))
+    }
+
+    fn takes(&self, output: usize, meta: &StreamMeta) -> bool {
+        self.shared.outputs[output].takes(meta, output)
+    }
+}
+
+impl OutputView {
+    /// Whether the output takes documents of this stream; `number` is its own.
+    fn takes(&self, meta: &StreamMeta, number: usize) -> bool {
+        let refused = self.refused.load();
+        if refused.is_empty() {
+            return true;
+        }
+        match &meta.places[number] {
+            Place::Fixed(index) => !refused.contains(index),
+            // A dated index has its date from each record: the pattern's text before the date
+            // tells which indices are meant.
+            Place::Dated(pattern) => {
+                let prefix = pattern.split('%').next().unwrap_or_default();
+                !refused.iter().any(|index| index.starts_with(prefix))
+            }
+        }
+    }
+}
+
+fn not_taken(chunks: &[Chunk<'_>], status: Status, processed: &mut Processed) {
+    processed.acks.extend(chunks.iter().map(|chunk| ChunkAck {
+        stream: chunk.stream,
+        start: chunk.start,
+        status,
+        durable: chunk.resume,
+    }));
+}
+
+fn to_framing(positions: Positions) -> framing::Positions {
+    framing::Positions { stdout: positions.stdout, stderr: positions.stderr }
+}
+
+fn format_of(framing: wire::Framing) -> framing::Format {
+    match framing {
+        wire::Framing::Raw => framing::Format::Raw,
+        wire::Framing::Cri => framing::Format::Cri,
+        wire::Framing::Docker => framing::Format::Docker,
+    }
+}
+
+fn iostream_name(iostream: framing::Iostream) -> &'static str {
+    match iostream {
+        framing::Iostream::Stdout => "stdout",
+        framing::Iostream::Stderr => "stderr",
+    }
+}
+
+fn flush_of(flush: wire::Flush) -> framing::Flush {
+    match flush {
+        wire::Flush::None => framing::Flush::None,
+        wire::Flush::Soft => framing::Flush::Soft,
+        wire::Flush::Hard => framing::Flush::Hard,
+    }
+}
+
+/// Appends the decompressed `body` to `raw`, at most `max_bytes` of it.
+fn decompress(
+    body: &Bytes,
+    encoding: BodyEncoding,
+    max_bytes: usize,
+    raw: &mut Vec<u8>,
+) -> Result<(), BatchError> {
+    // One byte more than allowed tells "too large" from "just fits".
+    let limit = max_bytes as u64 + 1;
+    let read = match encoding {
+        BodyEncoding::Identity => body.as_ref().take(limit).read_to_end(raw),
+        BodyEncoding::Gzip => {
+            flate2::read::MultiGzDecoder::new(body.as_ref()).take(limit).read_to_end(raw)
+        }
+        BodyEncoding::Zstd => zstd::stream::read::Decoder::with_buffer(body.as_ref())
+            .and_then(|decoder| decoder.take(limit).read_to_end(raw)),
+    };
+    read.map_err(BatchError::Decompress)?;
+    if raw.len() > max_bytes {
+        return Err(BatchError::TooLarge { max_bytes });
+    }
+    Ok(())
+}

@@ -1,0 +1,409 @@
+//! Receives batches: one HTTP/1.1 server for agents, metrics and health.
+//!
+//! Bodies are read whole, under a limit of bytes for each and for all together, and handed to a
+//! worker compressed as they are. The answer goes out when every output that is not optional has
+//! the documents durably, or after `answer_timeout` with what is known by then (DELIVERY rule 17).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use wire::{Answer, ChunkAck, Status};
+
+mod tokens;
+
+pub use tokens::{Token, Tokens};
+
+use crate::clock::wall_ms;
+use crate::metrics::PipelineMetrics;
+use crate::output::{Failure, Output, Room};
+use crate::pipeline::{BatchError, BodyEncoding, Fragment, MaySendFor, Pool, Processed};
+
+/// Limits of the receiver.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiveOptions {
+    /// Bytes of one request's body.
+    pub max_compressed: usize,
+    /// Memory for all requests in work, in bytes.
+    pub memory: usize,
+    /// How long a request may wait for its documents to be durable.
+    pub answer_timeout: Duration,
+}
+
+/// How long a request waits for memory before it is turned away.
+const MEMORY_WAIT: Duration = Duration::from_millis(500);
+/// How long a body may take to arrive; an agent's own time-out is about this.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request's head may take, and how long a connection may stay idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// Connections at once: each costs some 10 KiB while idle.
+const MAX_CONNECTIONS: usize = 10_000;
+/// Log compresses to about a sixth.
+const RAW_PER_COMPRESSED_BYTE: usize = 6;
+/// Documents are about twice the size of the log they come from.
+const MEMORY_PER_RAW_BYTE: usize = 3;
+
+/// The receiver: shared by all connections.
+pub struct Receiver {
+    options: ReceiveOptions,
+    pool: Arc<Pool>,
+    outputs: Vec<Output>,
+    tokens: Arc<ArcSwap<Tokens>>,
+    endpoints: Arc<telemetry::http::Endpoints>,
+    metrics: Arc<PipelineMetrics>,
+    memory: Arc<Semaphore>,
+}
+
+/// An answer that is not an [`Answer`].
+struct Refusal {
+    status: StatusCode,
+    /// For the metric.
+    result: &'static str,
+    message: String,
+    retry_after_s: Option<u32>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, result: &'static str, message: impl Into<String>) -> Self {
+        Self { status, result, message: message.into(), retry_after_s: None }
+    }
+
+    fn busy(message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            result: "busy",
+            message: message.into(),
+            retry_after_s: Some(1),
+        }
+    }
+}
+
+impl Receiver {
+    /// A receiver that hands batches to `pool` and their documents to `outputs`.
+    pub fn new(
+        options: ReceiveOptions,
+        pool: Arc<Pool>,
+        outputs: Vec<Output>,
+        tokens: Arc<ArcSwap<Tokens>>,
+        endpoints: Arc<telemetry::http::Endpoints>,
+        metrics: Arc<PipelineMetrics>,
+    ) -> Self {
+        let memory = Arc::new(Semaphore::new(kib(options.memory) as usize));
+        Self { options, pool, outputs, tokens, endpoints, metrics, memory }
+    }
+
+    /// Serves `listener` until `stop` turns true; then takes no new connection, lets requests in
+    /// work end within `grace`, and returns.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        mut stop: watch::Receiver<bool>,
+        grace: Duration,
+    ) {
+        let mut connections: JoinSet<()> = JoinSet::new();
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let place = tokio::select! {
+                place = Arc::clone(&places).acquire_owned() => place,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            while connections.try_join_next().is_some() {}
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: give connections time to end.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            drop(stream.set_nodelay(true));
+            let receiver = Arc::clone(&self);
+            let mut stop = stop.clone();
+            connections.spawn(async move {
+                let _place = place;
+                let service = service_fn(move |request| {
+                    let receiver = Arc::clone(&receiver);
+                    async move { Ok::<_, Infallible>(receiver.handle(request).await) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::pin!(connection);
+                tokio::select! {
+                    // A connection that breaks is the agent's to notice: it sends again.
+                    _ = connection.as_mut() => return,
+                    _ = stop.wait_for(|stop| *stop) => {}
+                }
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            });
+        }
+        drop(listener);
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, all).await.is_err() {
+            tracing::warn!("requests were still in work at the end of the grace period: agents send them again");
+            connections.shutdown().await;
+        }
+    }
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path() != wire::BATCH_PATH {
+            return telemetry::http::handle(&self.endpoints, &request).unwrap_or_else(|| {
+                text(StatusCode::NOT_FOUND, "not found: agents post to /v1/batch\n")
+            });
+        }
+        match self.batch(request).await {
+            Ok(answer) => {
+                self.metrics.batch("ok");
+                let mut body = Vec::new();
+                wire::encode_answer(&answer, &mut body);
+                let mut response = Response::new(Full::new(Bytes::from(body)));
+                response.headers_mut().insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static(wire::ANSWER_CONTENT_TYPE),
+                );
+                response
+            }
+            Err(refusal) => {
+                self.metrics.batch(refusal.result);
+                tracing::debug!(status = refusal.status.as_u16(), reason = %refusal.message, "batch refused");
+                let mut response = text(refusal.status, &(refusal.message + "\n"));
+                if let Some(seconds) = refusal.retry_after_s {
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                }
+                response
+            }
+        }
+    }
+
+    async fn batch(&self, request: Request<Incoming>) -> Result<Answer, Refusal> {
+        if request.method() != Method::POST {
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "malformed", "use POST"));
+        }
+        let may_send_for = self.tokens.load().sender(
+            request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        );
+        let Some(may_send_for) = may_send_for else {
+            return Err(Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "this aggregator wants a bearer token: set `token_file` in the agent's configuration",
+            ));
+        };
+        let encoding = encoding_of(&request)?;
+        let (body, _memory) = self.body(request).await?;
+        self.metrics.received_bytes.inc_by(body.len() as u64);
+        let processed = self.process(body, encoding, may_send_for).await?;
+        Ok(self.keep(processed).await?)
+    }
+
+    /// Reads the body, with memory reserved for all that will be made of it.
+    async fn body(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(Bytes, tokio::sync::SemaphorePermit<'_>), Refusal> {
+        let too_large = || {
+            Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                format!("the batch has more than {} bytes", self.options.max_compressed),
+            )
+        };
+        // What the agent says of its own batch is believed as far as memory goes; the limit on
+        // decompressed bytes holds whatever it says.
+        let request_raw_length = request
+            .headers()
+            .get(wire::RAW_LENGTH_HEADER)
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let body = request.into_body();
+        let expected = body.size_hint().exact();
+        if expected.is_some_and(|bytes| bytes > self.options.max_compressed as u64) {
+            return Err(too_large());
+        }
+        // A body of unknown length is taken for the largest one.
+        let length = expected.map_or(self.options.max_compressed, |bytes| bytes as usize);
+        let raw = request_raw_length.unwrap_or(length * RAW_PER_COMPRESSED_BYTE);
+        let needed = kib(length.saturating_add(raw.saturating_mul(MEMORY_PER_RAW_BYTE)));
+        let needed = needed.min(kib(self.options.memory));
+        let waited = tokio::time::timeout(MEMORY_WAIT, self.memory.acquire_many(needed)).await;
+        let Ok(Ok(memory)) = waited else {
+            return Err(Refusal::busy("no memory for this batch at the moment"));
+        };
+        let mut collected = BytesMut::with_capacity(length.min(1 << 20));
+        let mut body = body;
+        let collect = async {
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| {
+                    Refusal::new(
+                        StatusCode::BAD_REQUEST,
+                        "malformed",
+                        format!("cannot read the body: {error}"),
+                    )
+                })?;
+                if let Some(data) = frame.data_ref() {
+                    if collected.len() + data.len() > self.options.max_compressed {
+                        return Err(too_large());
+                    }
+                    collected.extend_from_slice(data);
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(BODY_TIMEOUT, collect).await {
+            Ok(Ok(())) => Ok((collected.freeze(), memory)),
+            Ok(Err(refusal)) => Err(refusal),
+            Err(_) => Err(Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "malformed",
+                "the body did not arrive in time",
+            )),
+        }
+    }
+
+    async fn process(
+        &self,
+        body: Bytes,
+        encoding: BodyEncoding,
+        may_send_for: MaySendFor,
+    ) -> Result<Processed, Refusal> {
+        let processed = self.pool.batch(body, encoding, may_send_for, wall_ms()).await;
+        match processed {
+            Ok(Ok(processed)) => Ok(processed),
+            Ok(Err(error)) => {
+                let (status, result) = match &error {
+                    BatchError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+                    BatchError::Node { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+                    BatchError::Decode(_) | BatchError::Decompress(_) => {
+                        (StatusCode::BAD_REQUEST, "malformed")
+                    }
+                    BatchError::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "panic"),
+                };
+                Err(Refusal::new(status, result, error.to_string()))
+            }
+            Err(stopping) => Err(Refusal {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                result: "stopping",
+                message: stopping.to_string(),
+                retry_after_s: Some(1),
+            }),
+        }
+    }
+
+    /// Puts the documents into every output and waits until they are durable.
+    async fn keep(&self, processed: Processed) -> Result<Answer, Refusal> {
+        let Processed { fragments, mut acks } = processed;
+        let writes = self.reserve(fragments)?;
+        let mut running: JoinSet<(bool, Result<(), Failure>)> = JoinSet::new();
+        for (output, fragment, room) in writes {
+            running.spawn(async move {
+                let optional = output.is_optional();
+                (optional, output.write(fragment, room).await)
+            });
+        }
+        let deadline = tokio::time::Instant::now() + self.options.answer_timeout;
+        let mut durable = true;
+        loop {
+            match tokio::time::timeout_at(deadline, running.join_next()).await {
+                Ok(None) => break,
+                Ok(Some(Ok((_, Ok(()))))) | Ok(Some(Ok((true, Err(_))))) => {}
+                Ok(Some(Ok((false, Err(_)))) | Some(Err(_))) | Err(_) => {
+                    durable = false;
+                    break;
+                }
+            }
+        }
+        // What is still running goes on: the body may hold documents of others too.
+        running.detach_all();
+        if !durable {
+            for ack in acks.iter_mut().filter(|ack| ack.status == Status::Ok) {
+                not_durable(ack);
+            }
+        }
+        for ack in &acks {
+            self.metrics
+                .chunks
+                .get_or_create(&crate::metrics::ResultLabel { result: status_name(ack.status) })
+                .inc();
+        }
+        Ok(Answer { chunks: acks })
+    }
+
+    /// Reserves room in every output before anything is written to any (DELIVERY rule 16).
+    fn reserve(&self, fragments: Vec<Fragment>) -> Result<Vec<(Output, Fragment, Room)>, Refusal> {
+        let mut writes = Vec::new();
+        for (output, fragment) in self.outputs.iter().zip(fragments) {
+            if fragment.is_empty() {
+                continue;
+            }
+            match output.reserve(&fragment) {
+                Ok(room) => writes.push((output.clone(), fragment, room)),
+                Err(failure) if output.is_optional() => {
+                    tracing::warn!(%failure, docs = fragment.docs(), "an optional output drops documents");
+                    self.metrics.dropped_by_output(output.name(), fragment.docs());
+                }
+                Err(failure) => return Err(Refusal::busy(failure.to_string())),
+            }
+        }
+        Ok(writes)
+    }
+}
+
+fn not_durable(ack: &mut ChunkAck) {
+    ack.status = Status::Busy;
+    ack.durable = wire::Positions::at(ack.start);
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Busy => "busy",
+        Status::NeedMetadata => "need_metadata",
+        Status::Refused => "refused",
+    }
+}
+
+fn encoding_of(request: &Request<Incoming>) -> Result<BodyEncoding, Refusal> {
+    let unsupported = |message: String| {
+        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", message)
+    };
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if content_type.is_none_or(|value| value != wire::BATCH_CONTENT_TYPE) {
+        return Err(unsupported(format!("the content type must be {}", wire::BATCH_CONTENT_TYPE)));
+    }
+    match request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => Ok(BodyEncoding::Identity),
+        Some(b"gzip") => Ok(BodyEncoding::Gzip),
+        Some(b"zstd") => Ok(BodyEncoding::Zstd),
+        Some(_) => Err(unsupported("the content encoding must be zstd, gzip or identity".into())),
+    }
+}
+
+fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::copy_from_slice(message.as_bytes())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
