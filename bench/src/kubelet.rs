@@ -68,9 +68,7 @@ impl Kubelet {
     }
 
     fn start(&mut self, ns: &str, pod: &str, name: &str, format: Format) -> io::Result<Container> {
-        let uid = self.hex(32);
-        let (head, rest) = uid.split_at(8);
-        let pod_uid = format!("{head}-{}-4000-8000-{}", &rest[..4], &rest[12..]);
+        let pod_uid = format!("{}-{}-4000-8000-{}", self.hex(8), self.hex(4), self.hex(12));
         let container_id = self.hex(64);
         let in_pod = self.root.join(format!("pods/{ns}_{pod}_{pod_uid}/{name}"));
         fs::create_dir_all(&in_pod)?;

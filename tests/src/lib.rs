@@ -1,1 +1,42 @@
-//! Placeholder.
+//! The rig of the end-to-end tests: real servers, the real programs, and faults between them.
+//!
+//! Servers come from Maven Central into a cache outside the checkout and run on 127.0.0.1 with
+//! their data in temporary directories. Programs are the binaries that `make test` built. Every
+//! process that a test starts dies with the test, also when the test is killed. Nothing here
+//! sleeps for a time: it waits for conditions, with deadlines.
+
+/// Waiting for a condition with a deadline.
+pub mod wait;
+
+/// Temporary directories that stay when a test fails.
+pub mod scratch;
+
+/// A small HTTP client.
+pub mod http;
+
+/// The cache of server files.
+pub mod cache;
+
+/// Java homes of this machine.
+pub mod jdk;
+
+/// Processes that die with the test.
+pub mod process;
+
+/// OpenSearch and Elasticsearch.
+pub mod server;
+
+/// The agent under test.
+pub mod agent;
+
+/// The aggregator under test.
+pub mod aggregator;
+
+/// Scraped metrics.
+pub mod metrics;
+
+/// A TCP proxy that makes faults.
+pub mod proxy;
+
+/// What came, compared with what was written.
+pub mod verdict;

@@ -1,0 +1,212 @@
+//! The agent under test: a real `tailrace-agent` with a config file of its own.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::Context;
+use rustix::process::Signal;
+
+use crate::{
+    http::Http,
+    metrics::Metrics,
+    process::{Process, free_port},
+};
+
+/// How long a program may take to be ready.
+const READY: Duration = Duration::from_secs(20);
+
+/// The directory of the binaries under test: `TAILRACE_BIN_DIR`, else `fast/` beside the profile
+/// that this test was built with.
+pub fn bin_dir() -> PathBuf {
+    if let Some(dir) = env::var_os("TAILRACE_BIN_DIR") {
+        return PathBuf::from(dir);
+    }
+    let exe = env::current_exe().unwrap_or_default();
+    let profile = exe.ancestors().find(|dir| dir.join("deps").is_dir());
+    profile
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("target"))
+        .join("fast")
+}
+
+/// The path of a binary under test, or how to build it.
+pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let path = bin_dir().join(name);
+    anyhow::ensure!(
+        path.exists(),
+        "cannot find `{}`: run `make binaries`, or set TAILRACE_BIN_DIR",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// What the agent's config says. Values are YAML.
+#[derive(Debug, Clone, Default)]
+pub struct AgentSetup {
+    /// `files.include`.
+    pub include: Vec<String>,
+    /// `aggregators`.
+    pub aggregators: Vec<String>,
+    /// More keys of `files`.
+    pub files: Vec<(String, String)>,
+    /// More keys of the top level.
+    pub more: Vec<(String, String)>,
+}
+
+/// A running (or stopped) agent with its data directory.
+#[derive(Debug)]
+pub struct Agent {
+    dir: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl AgentSetup {
+    /// An agent that reads `include` and ships to `aggregator`.
+    pub fn new(include: &str, aggregator: &str) -> Self {
+        Self {
+            include: vec![include.to_owned()],
+            aggregators: vec![aggregator.to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// Adds a key below `files`.
+    #[must_use]
+    pub fn files(mut self, key: &str, yaml: &str) -> Self {
+        self.files.push((key.to_owned(), yaml.to_owned()));
+        self
+    }
+
+    /// Adds a key of the top level.
+    #[must_use]
+    pub fn with(mut self, key: &str, yaml: &str) -> Self {
+        self.more.push((key.to_owned(), yaml.to_owned()));
+        self
+    }
+
+    fn yaml(&self, dir: &Path, port: u16) -> String {
+        let mut yaml = format!(
+            "data_dir: {}/data\nnode_name: node-1\nlisten: 127.0.0.1:{port}\n\
+             aggregators: [{}]\nlog: {{level: debug}}\nfiles:\n  include: [{}]\n  \
+             start_at: beginning\n",
+            dir.display(),
+            self.aggregators.join(", "),
+            self.include
+                .iter()
+                .map(|glob| format!("'{glob}'"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        for (key, value) in &self.files {
+            yaml.push_str(&format!("  {key}: {value}\n"));
+        }
+        for (key, value) in &self.more {
+            yaml.push_str(&format!("{key}: {value}\n"));
+        }
+        yaml
+    }
+}
+
+impl Agent {
+    /// Writes a config into `dir` and starts the agent; `dir` holds its data and its log too.
+    pub fn start(dir: &Path, setup: &AgentSetup) -> anyhow::Result<Self> {
+        let mut agent = Self::prepare(dir, setup)?;
+        agent.start_again()?;
+        Ok(agent)
+    }
+
+    /// Writes a config into `dir` and starts nothing yet.
+    pub fn prepare(dir: &Path, setup: &AgentSetup) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).context("cannot create the agent's directory")?;
+        let agent = Self {
+            dir: dir.to_owned(),
+            port: free_port()?,
+            process: None,
+        };
+        fs::write(agent.config_path(), setup.yaml(dir, agent.port))
+            .context("cannot write the agent's config")?;
+        Ok(agent)
+    }
+
+    /// Its config file.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.join("agent.yaml")
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Starts it (again) with the same config and data, and waits until it is ready.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        let mut command = Command::new(binary("tailrace-agent")?);
+        command
+            .arg("--config")
+            .arg(self.config_path())
+            .env("RUST_BACKTRACE", "1");
+        let mut process = Process::start("tailrace-agent", &mut command, &self.log_path())?;
+        let http = self.http();
+        process.wait_ready(READY, || http.get_json("/healthz").map(|_| ()))?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Where its log goes.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("agent.log")
+    }
+
+    /// Everything it has logged.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// A client for its own address.
+    pub fn http(&self) -> Http {
+        Http::local(self.port)
+    }
+
+    /// Scrapes it.
+    pub fn metrics(&self) -> anyhow::Result<Metrics> {
+        Ok(Metrics::parse(&self.http().get("/metrics")?.text()))
+    }
+
+    /// Its process id; 0 when it is not running.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::pid)
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process
+            .as_ref()
+            .context("cannot signal: not running")?
+            .signal(signal)
+    }
+
+    /// Kills it with -9.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process
+            .take()
+            .map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Stops it with SIGTERM, and tells how it ended.
+    pub fn terminate(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.process
+            .take()
+            .context("cannot stop: not running")?
+            .terminate(limit)
+    }
+}

@@ -1,0 +1,395 @@
+//! What came, compared with what was written: every event once, in its place, with its bytes.
+//!
+//! Documents are judged by container and stream, against the log writer's own record of what it
+//! wrote: offset, length, iostream and message of each event must be there exactly once, and the
+//! intervals of a stream's documents must tile the file without gap or overlap.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::Path,
+};
+
+use bench::{
+    container_log::{ContainerLog, Written},
+    kubelet::Container,
+};
+use serde_json::Value;
+
+/// How many of each kind of fault are described.
+const SHOWN: usize = 8;
+
+/// The outcome of a comparison.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Events that were written.
+    pub written: usize,
+    /// Events that came, at their place, at least once.
+    pub found: usize,
+    /// Events that did not come.
+    pub lost: Vec<String>,
+    /// Events that came more than once.
+    pub doubled: Vec<String>,
+    /// Documents that say something else than what was written at their place.
+    pub wrong: Vec<String>,
+    /// Documents at places where nothing was expected.
+    pub strangers: Vec<String>,
+    /// Gaps and overlaps of intervals.
+    pub untiled: Vec<String>,
+}
+
+/// A field of a document, whether its name stands there nested or dotted.
+pub fn field<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
+    if let Some(value) = document.get(name) {
+        return Some(value);
+    }
+    name.match_indices('.').find_map(|(at, _)| {
+        let (head, rest) = name.split_at(at);
+        field(document.get(head)?, rest.get(1..)?)
+    })
+}
+
+/// A field as text; empty when it is not there.
+pub fn text<'a>(document: &'a Value, name: &str) -> &'a str {
+    field(document, name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// A field as a number; `None` when it is not there.
+pub fn number(document: &Value, name: &str) -> Option<u64> {
+    field(document, name).and_then(Value::as_u64)
+}
+
+/// Whether the document has a tag.
+pub fn has_tag(document: &Value, tag: &str) -> bool {
+    let tags = field(document, "tags").and_then(Value::as_array);
+    tags.is_some_and(|tags| tags.iter().any(|it| it == tag))
+}
+
+impl Verdict {
+    /// Judges the hits of containers' logs.
+    pub fn of_containers<'a>(
+        hits: &[Value],
+        containers: impl IntoIterator<Item = &'a Container>,
+    ) -> Self {
+        let mut verdict = Self::default();
+        for it in containers {
+            let of_container: Vec<&Value> = hits
+                .iter()
+                .map(|hit| &hit["_source"])
+                .filter(|document| text(document, "kubernetes.pod.name") == it.pod)
+                .filter(|document| text(document, "kubernetes.container.name") == it.container)
+                .collect();
+            verdict.judge(
+                &format!("{}/{}", it.pod, it.container),
+                &of_container,
+                &it.log,
+            );
+        }
+        verdict
+    }
+
+    /// Judges the hits of one log that is not a container's, by its path.
+    pub fn of_file(hits: &[Value], path: &Path, log: &ContainerLog) -> Self {
+        let mut verdict = Self::default();
+        let of_file: Vec<&Value> = hits
+            .iter()
+            .map(|hit| &hit["_source"])
+            .filter(|document| Path::new(text(document, "log.file.path")) == path)
+            .collect();
+        verdict.judge(&path.display().to_string(), &of_file, log);
+        verdict
+    }
+
+    /// Whether everything came exactly once.
+    pub fn is_clean(&self) -> bool {
+        self.found == self.written
+            && [
+                &self.lost,
+                &self.doubled,
+                &self.wrong,
+                &self.strangers,
+                &self.untiled,
+            ]
+            .iter()
+            .all(|list| list.is_empty())
+    }
+
+    /// Panics, saying what is wrong, unless everything came exactly once, or nothing was written.
+    pub fn assert_clean(&self) {
+        assert!(
+            self.written > 0,
+            "nothing was written: this test proves nothing"
+        );
+        assert!(self.is_clean(), "{self}");
+    }
+
+    fn judge(&mut self, name: &str, documents: &[&Value], log: &ContainerLog) {
+        let mut streams: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        for document in documents {
+            streams
+                .entry(text(document, "tailrace.stream"))
+                .or_default()
+                .push(document);
+        }
+        let mut file_of: HashMap<&str, usize> = HashMap::new();
+        for file in 0..log.sizes().len() {
+            let written: Vec<&Written> = log
+                .written()
+                .iter()
+                .filter(|written| written.file == file)
+                .collect();
+            self.written += written.len();
+            let best = streams
+                .iter()
+                .filter(|(stream, _)| !file_of.contains_key(*stream))
+                .map(|(stream, documents)| (matching(&written, documents), *stream))
+                .max()
+                .filter(|(score, _)| *score > 0);
+            let of_stream = match best {
+                Some((_, stream)) => {
+                    file_of.insert(stream, file);
+                    streams.get(stream).map_or(&[][..], Vec::as_slice)
+                }
+                None => &[],
+            };
+            self.judge_file(&format!("{name} file {file}"), &written, of_stream);
+        }
+        for (stream, documents) in &streams {
+            if !file_of.contains_key(stream) {
+                let list = documents.iter().map(|document| place(name, document));
+                self.strangers.extend(list);
+            }
+        }
+        self.judge_tiles(name, documents, &file_of, log.sizes());
+    }
+
+    fn judge_file(&mut self, name: &str, written: &[&Written], documents: &[&Value]) {
+        let mut by_offset: HashMap<u64, Vec<&Value>> = HashMap::new();
+        for document in documents {
+            let offset = number(document, "log.offset").unwrap_or(u64::MAX);
+            by_offset.entry(offset).or_default().push(document);
+        }
+        for event in written {
+            let found = by_offset.remove(&event.offset).unwrap_or_default();
+            let said = String::from_utf8_lossy(&event.message);
+            let at = format!("{name} at {}: `{}`", event.offset, shorten(&said));
+            match found.as_slice() {
+                [] => self.lost.push(at),
+                [document, more @ ..] => {
+                    self.found += 1;
+                    if !more.is_empty() {
+                        self.doubled.push(at);
+                    }
+                    self.judge_document(name, event, &said, document);
+                }
+            }
+        }
+        for document in by_offset.into_values().flatten() {
+            self.strangers.push(place(name, document));
+        }
+    }
+
+    fn judge_document(&mut self, name: &str, event: &Written, said: &str, document: &Value) {
+        let mut differs = Vec::new();
+        if text(document, "message") != said {
+            differs.push(format!("message should be `{}`", shorten(said)));
+        }
+        let has_parts = field(document, "tailrace.parts").is_some();
+        if !has_parts && number(document, "tailrace.length") != Some(event.length) {
+            differs.push(format!("length should be {}", event.length));
+        }
+        if let Some(iostream) = event.iostream
+            && text(document, "log.iostream") != iostream.name()
+        {
+            differs.push(format!("iostream should be {}", iostream.name()));
+        }
+        if !differs.is_empty() {
+            self.wrong
+                .push(format!("{}: {}", place(name, document), differs.join(", ")));
+        }
+    }
+
+    /// Intervals of each stream's lines lie end to end from 0 to the file's size.
+    fn judge_tiles(
+        &mut self,
+        name: &str,
+        documents: &[&Value],
+        file_of: &HashMap<&str, usize>,
+        sizes: &[u64],
+    ) {
+        let mut tiles: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+        for document in documents {
+            for (stream, offset, length) in intervals(document) {
+                tiles.entry(stream).or_default().push((offset, length));
+            }
+        }
+        for (stream, list) in &mut tiles {
+            let Some(file) = file_of.get(stream) else {
+                continue;
+            };
+            list.sort_unstable();
+            let mut end = 0;
+            for (offset, length) in list {
+                if *offset != end {
+                    let kind = if *offset > end { "gap" } else { "overlap" };
+                    self.untiled
+                        .push(format!("{name} file {file}: {kind} at {end} to {offset}"));
+                }
+                end = end.max(*offset + *length);
+            }
+            if sizes.get(*file).is_some_and(|size| *size != end) {
+                let size = sizes.get(*file).copied().unwrap_or(0);
+                self.untiled.push(format!(
+                    "{name} file {file}: ends at {end} instead of {size}"
+                ));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "written {}, found {}", self.written, self.found)?;
+        for (kind, list) in [
+            ("lost", &self.lost),
+            ("doubled", &self.doubled),
+            ("wrong", &self.wrong),
+            ("strangers", &self.strangers),
+            ("not tiled", &self.untiled),
+        ] {
+            if !list.is_empty() {
+                writeln!(out, "{kind}: {}", list.len())?;
+            }
+            for each in list.iter().take(SHOWN) {
+                writeln!(out, "    {each}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn matching(written: &[&Written], documents: &[&Value]) -> usize {
+    let places: HashMap<u64, &Value> = documents
+        .iter()
+        .filter_map(|document| Some((number(document, "log.offset")?, *document)))
+        .collect();
+    let said = |event: &Written| String::from_utf8_lossy(&event.message).into_owned();
+    written
+        .iter()
+        .filter(|event| {
+            places
+                .get(&event.offset)
+                .is_some_and(|it| text(it, "message") == said(event))
+        })
+        .count()
+}
+
+fn intervals(document: &Value) -> Vec<(&str, u64, u64)> {
+    let of = |part: &'_ Value| {
+        (
+            number(part, "offset").unwrap_or(u64::MAX),
+            number(part, "length").unwrap_or(0),
+        )
+    };
+    match field(document, "tailrace.parts").and_then(Value::as_array) {
+        Some(parts) => parts
+            .iter()
+            .map(|part| {
+                let (offset, length) = of(part);
+                (text(part, "stream"), offset, length)
+            })
+            .collect(),
+        None => vec![(
+            text(document, "tailrace.stream"),
+            number(document, "log.offset").unwrap_or(u64::MAX),
+            number(document, "tailrace.length").unwrap_or(0),
+        )],
+    }
+}
+
+fn place(name: &str, document: &Value) -> String {
+    format!(
+        "{name}, document of stream {} at {}, length {}: `{}`",
+        text(document, "tailrace.stream"),
+        number(document, "log.offset").map_or("?".to_owned(), |offset| offset.to_string()),
+        number(document, "tailrace.length").map_or("?".to_owned(), |length| length.to_string()),
+        shorten(text(document, "message"))
+    )
+}
+
+fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(100).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short.replace('\n', "⏎")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bench::{container_log::Iostream, kubelet::Kubelet};
+    use serde_json::json;
+
+    /// Three events over a rotation, and the documents that a right pipeline makes of them.
+    fn parts() -> (tempfile::TempDir, Container, Vec<Value>) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kubelet = Kubelet::new(dir.path(), 1).unwrap();
+        let mut made = kubelet.container("shop", "web-0", "web").unwrap();
+        made.log.line(Iostream::Stdout, b"one").unwrap();
+        made.log.line(Iostream::Stderr, b"two").unwrap();
+        made.log.rotate().unwrap();
+        made.log.line(Iostream::Stdout, b"three").unwrap();
+        let hits = made
+            .log
+            .written()
+            .iter()
+            .map(|event| {
+                json!({"_source": {
+                    "kubernetes": {"pod.name": "web-0", "container": {"name": "web"}},
+                    "message": String::from_utf8_lossy(&event.message),
+                    "log": {"offset": event.offset, "iostream": event.iostream.unwrap().name()},
+                    "tailrace.stream": format!("{:016x}", 77 + event.file),
+                    "tailrace": {"length": event.length},
+                }})
+            })
+            .collect();
+        (dir, made, hits)
+    }
+
+    #[test]
+    fn everything_once_is_clean() {
+        let (_dir, made, hits) = parts();
+        let verdict = Verdict::of_containers(&hits, [&made]);
+        verdict.assert_clean();
+        assert_eq!(verdict.written, 3);
+    }
+
+    #[test]
+    fn every_fault_is_seen() {
+        let (_dir, made, hits) = parts();
+        let judge = |change: &dyn Fn(&mut Vec<Value>)| {
+            let mut changed = hits.clone();
+            change(&mut changed);
+            let verdict = Verdict::of_containers(&changed, [&made]);
+            assert!(!verdict.is_clean());
+            verdict
+        };
+        let lost = judge(&|hits| drop(hits.remove(0)));
+        assert_eq!((lost.lost.len(), lost.untiled.len()), (1, 1));
+        let doubled = judge(&|hits| hits.push(hits[1].clone()));
+        assert_eq!((doubled.doubled.len(), doubled.untiled.len()), (1, 1));
+        let wrong = judge(&|hits| hits[2]["_source"]["message"] = "thre".into());
+        assert_eq!((wrong.lost.len(), wrong.strangers.len()), (1, 1));
+        let wrong = judge(&|hits| hits[1]["_source"]["log"]["iostream"] = "stdout".into());
+        assert_eq!(wrong.wrong.len(), 1);
+        let life = judge(&|hits| {
+            let mut again = hits[0].clone();
+            again["_source"]["tailrace.stream"] = "00000000000000ff".into();
+            hits.push(again);
+        });
+        assert_eq!(life.strangers.len(), 1);
+    }
+}
