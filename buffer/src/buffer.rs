@@ -79,6 +79,9 @@ pub struct Recovery {
     /// Bytes of writes that never completed, cut off the ends of segments. They had not been
     /// acknowledged.
     pub torn_bytes: u64,
+    /// Entries for which places were made and which are not there: writes that never completed,
+    /// or a file that was cut by somebody else.
+    pub torn_entries: u64,
     /// Entries that may have been acknowledged and cannot be read any more.
     pub damaged: Vec<Damage>,
     /// Delivery marks that cannot be read: their entries are delivered again, in doubt.

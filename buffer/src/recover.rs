@@ -14,9 +14,9 @@ use tracing::{info, warn};
 
 use crate::{
     Damage, Error, File, Fs, Recovery,
-    format::{FILE_HEADER, FileHeader, FileKind, HeaderProblem, Mark, MarkFound, VERSION},
+    format::{FILE_HEADER, FileHeader, FileKind, HeaderProblem, MARKS, Mark, MarkFound, VERSION},
     remove,
-    scan::{self, Check, Scan},
+    scan::{self, Check, Hole, Scan},
     segment::{Segment, Slot, Stage},
     state::Shared,
 };
@@ -48,18 +48,27 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(Recovery, Continuation), 
     }
     let mut recovery = Recovery::default();
     let mut next_seq = 1;
-    // Entries from here on stand in a newer segment.
-    let mut limit = u64::MAX;
+    let mut newer = None;
     for &number in segments.iter().rev() {
         let mut pair = Pair::load(shared, number)?;
+        if let Some(newer) = newer {
+            pair.fit(newer);
+        }
         next_seq = next_seq.max(pair.scan.end_seq);
-        pair.drop_residue(limit);
         if !pair.scan.entries.is_empty() || pair.scan.header.is_ok() {
-            limit = limit.min(pair.scan.first_seq);
+            newer = Some(Newer {
+                number,
+                first_seq: pair.scan.first_seq,
+            });
         }
         pair.enter(shared, &mut recovery)?;
     }
     remove::delivered_segments(shared);
+    // Numbers of files that are gone may be used again: no name of theirs may come back.
+    shared
+        .fs
+        .sync_dir(&shared.dir)
+        .map_err(|error| Error::io("sync", &shared.dir, error))?;
     {
         let mut state = shared.lock();
         recovery.entries = state.entries;
@@ -102,6 +111,7 @@ fn report(shared: &Shared, recovery: &Recovery) {
         entries = recovery.entries,
         bytes = recovery.bytes,
         torn_bytes = recovery.torn_bytes,
+        torn_entries = recovery.torn_entries,
         damaged_places = recovery.damaged.len(),
         damaged_marks = recovery.damaged_marks,
         "buffer opened",
@@ -128,6 +138,13 @@ pub(crate) fn numbers(fs: &dyn Fs, dir: &Path) -> Result<Numbers, Error> {
         segments: of(FileKind::Segment),
         marks: of(FileKind::Marks),
     })
+}
+
+/// The segment that was scanned before: the next one in order.
+#[derive(Debug, Clone, Copy)]
+struct Newer {
+    number: u64,
+    first_seq: u64,
 }
 
 /// A segment and its side log as found on disk.
@@ -226,18 +243,34 @@ impl Pair {
         })
     }
 
-    /// Forgets entries that were written again to a newer segment, which begins at `limit`.
-    fn drop_residue(&mut self, limit: u64) {
+    /// Brings the end in line with the beginning of the next newer segment: entries from there on
+    /// were written again to it; entries that are missing before were acknowledged and are lost.
+    fn fit(&mut self, newer: Newer) {
         let scan = &mut self.scan;
         let n_kept = scan
             .entries
-            .partition_point(|found| found.header.seq < limit);
+            .partition_point(|found| found.header.seq < newer.first_seq);
         if let Some(first) = scan.entries.get(n_kept) {
             scan.good_len = first.offset;
             scan.holes.retain(|hole| hole.bytes.start < first.offset);
             scan.entries.truncate(n_kept);
         }
-        scan.end_seq = scan.end_seq.min(limit);
+        scan.end_seq = scan.end_seq.min(newer.first_seq);
+        // Where a segment is missing in between, its entries were delivered.
+        let follows = self.number + 1 == newer.number;
+        let is_told = !scan.unreadable && (scan.header.is_ok() || !scan.entries.is_empty());
+        // A number from a damaged file must not cost memory.
+        let n_missing = newer.first_seq - scan.end_seq;
+        let n_places = (self.log.bytes.len() as u64).max(self.data_len) / MARKS;
+        if follows && is_told && (1..=n_places).contains(&n_missing) {
+            let bytes = scan.good_len..scan.good_len + scan.torn;
+            scan.holes.push(Hole {
+                bytes,
+                seqs: scan.end_seq..newer.first_seq,
+            });
+            scan.end_seq = newer.first_seq;
+            scan.torn = 0;
+        }
     }
 
     /// Enters the segment into the books, mends and cuts its files.
@@ -255,6 +288,9 @@ impl Pair {
                 entries: hole.seqs.clone(),
             });
         }
+        let n_places = (self.log.bytes.len() as u64).saturating_sub(FILE_HEADER) / MARKS;
+        let n_seqs = self.scan.end_seq.saturating_sub(self.scan.first_seq);
+        recovery.torn_entries += n_places.saturating_sub(n_seqs);
         let (slots, damaged_marks) = self.slots(shared.boot_id);
         recovery.damaged_marks += damaged_marks;
         let residue = !self.cut();
@@ -284,14 +320,18 @@ impl Pair {
     /// A segment without entries: its creation did not complete, or its first write. One that
     /// the disk does not give back is left where it is.
     fn leave_out(&self, shared: &Arc<Shared>, recovery: &mut Recovery) {
-        let was_created = self.scan.header.is_ok() || self.log.header.is_some();
-        if self.scan.header.is_err() && was_created {
-            // Nothing can be told from a torn creation but the side log, which comes later.
+        // Places for marks are made before entries are written, and the header before both.
+        let n_places = (self.log.bytes.len() as u64).saturating_sub(FILE_HEADER) / MARKS;
+        let first_seq = self.log.header.map_or(0, |header| header.first_seq);
+        let seqs = first_seq..first_seq.saturating_add(n_places);
+        if self.scan.header.is_ok() {
+            recovery.torn_entries += n_places;
+        } else if n_places > 0 {
             recovery.damaged.push(Damage {
                 path: self.path.clone(),
                 offset: 0,
-                bytes: self.data_len.min(FILE_HEADER),
-                entries: 0..0,
+                bytes: self.data_len,
+                entries: seqs,
             });
         }
         if self.scan.unreadable || !remove::abandoned_pair(shared, self.number) {
