@@ -4,6 +4,8 @@
 //! neither joins nor ends what is open around it, and stands with stdout where positions are
 //! concerned.
 
+use memchr::memrchr;
+
 use crate::docker::Log;
 use crate::join::{Decoded, Joiner, Physical, STDERR, STDOUT};
 use crate::lines::Lines;
@@ -29,7 +31,7 @@ pub fn frame(
 ) {
     frames.clear();
     let n_joined = n_joined(inputs, options);
-    let mut joiner = Joiner::new(inputs, options, frames);
+    let mut joiner = Joiner::new(format, inputs, options, frames);
     let mut times = TimeCache::default();
     // Bytes of the inputs before, so that distances can be told over a rotation.
     let mut base = 0;
@@ -50,7 +52,7 @@ pub fn frame(
                 at: base + line.start as u64,
                 cut: line.cut,
             };
-            joiner.observe(&physical, decoded.time_ns);
+            joiner.observe(&physical, &decoded);
             let position = match decoded.iostream {
                 Some(Iostream::Stderr) => resume.stderr,
                 Some(Iostream::Stdout) | None => resume.stdout,
@@ -90,21 +92,23 @@ pub fn frame(
 
 /// How many of the inputs form one run of lines.
 fn n_joined(inputs: &[Input<'_>], options: &Options) -> usize {
-    let gap = inputs.windows(2).position(|pair| {
-        let [before, after] = pair else { return true };
-        let adjacent = after.stream == before.stream
-            && after.start == before.start + before.bytes.len() as u64;
-        let mut lines = Lines::new(tail(before.bytes, options), options.max_line, before.eof);
-        lines.by_ref().for_each(drop);
-        !(before.eof || adjacent && lines.consumed() == tail(before.bytes, options).len())
-    });
-    gap.map_or(inputs.len(), |n| n + 1)
+    let goes_on = |before: &Input<'_>, after: &Input<'_>| {
+        before.eof
+            || after.stream == before.stream
+                && after.start == before.start + before.bytes.len() as u64
+                && ends_whole(before.bytes, options)
+    };
+    let n_before_gap = inputs
+        .windows(2)
+        .take_while(|pair| matches!(pair, [before, after] if goes_on(before, after)))
+        .count();
+    inputs.len().min(n_before_gap + 1)
 }
 
-/// The bytes behind the last line feed but one: enough to see whether the end is whole.
-fn tail<'b>(bytes: &'b [u8], _options: &Options) -> &'b [u8] {
-    let last = bytes.split_last().map_or(&[][..], |(_, before)| before);
-    memchr::memrchr(b'\n', last).map_or(bytes, |n| &bytes[n + 1..])
+/// Tells whether the last line of `bytes` is whole.
+fn ends_whole(bytes: &[u8], options: &Options) -> bool {
+    let last = memrchr(b'\n', bytes).map_or(bytes, |at| &bytes[at + 1..]);
+    last.len().is_multiple_of(options.max_line.max(1))
 }
 
 /// Positions to resume at; raw files have one.

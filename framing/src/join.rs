@@ -10,8 +10,8 @@ use std::mem;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::record::{ARENA, Piece};
-use crate::trace::{self, State, Verdict};
-use crate::{Flush, Frames, Input, Iostream, Options, Part, Positions, Record, Tags};
+use crate::trace::{self, Next, State, Verdict};
+use crate::{Flush, Format, Frames, Input, Iostream, Options, Part, Positions, Record, Tags};
 
 /// Index of the side of stdout and of raw files.
 pub(crate) const STDOUT: usize = 0;
@@ -27,6 +27,18 @@ pub(crate) struct Decoded {
     pub(crate) partial: bool,
     pub(crate) piece: Piece,
     pub(crate) tags: Tags,
+}
+
+impl Decoded {
+    /// The side that the line belongs to; stdout where it has no iostream.
+    #[inline]
+    pub(crate) fn side(&self) -> usize {
+        if self.iostream == Some(Iostream::Stderr) {
+            STDERR
+        } else {
+            STDOUT
+        }
+    }
 }
 
 /// Where a physical line stands.
@@ -85,6 +97,7 @@ pub(crate) struct Side {
 
 /// Joins lines to records.
 pub(crate) struct Joiner<'e, 'i> {
+    is_raw: bool,
     inputs: &'e [Input<'i>],
     options: &'e Options,
     frames: &'e mut Frames,
@@ -97,12 +110,14 @@ pub(crate) struct Joiner<'e, 'i> {
 
 impl<'e, 'i> Joiner<'e, 'i> {
     pub(crate) fn new(
+        format: Format,
         inputs: &'e [Input<'i>],
         options: &'e Options,
         frames: &'e mut Frames,
     ) -> Self {
         let sides = mem::take(&mut frames.sides);
         Self {
+            is_raw: format == Format::Raw,
             inputs,
             options,
             frames,
@@ -123,16 +138,17 @@ impl<'e, 'i> Joiner<'e, 'i> {
     /// Ends what is open and too far from the line that was met, of whichever iostream (DELIVERY
     /// rule 6).
     #[inline]
-    pub(crate) fn observe(&mut self, line: &Physical, time_ns: Option<i64>) {
+    pub(crate) fn observe(&mut self, line: &Physical, decoded: &Decoded) {
         for side in [STDOUT, STDERR] {
             if !self.sides[side].lines.is_empty() || !self.sides[side].pieces.is_empty() {
-                self.expire(side, line.at, time_ns);
+                self.expire(side, line.at, decoded.time_ns, decoded.side() == side);
             }
         }
     }
 
+    /// `is_own`: the line is of the same iostream.
     #[inline]
-    fn expire(&mut self, side: usize, at: u64, time_ns: Option<i64>) {
+    fn expire(&mut self, side: usize, at: u64, time_ns: Option<i64>, is_own: bool) {
         let max_gap = self.options.max_gap_ns;
         let is_late = |last: Option<i64>| matches!((last, time_ns), (Some(last), Some(now)) if now.saturating_sub(last) > max_gap);
         while let (Some(first), Some(last)) = (
@@ -149,9 +165,10 @@ impl<'e, 'i> Joiner<'e, 'i> {
             return;
         };
         // A line of parts is bounded by its length; the span is added to it, else a line of 64 KiB
-        // and more would be torn.
+        // and more would be torn. The rest of the line joins however late it comes.
         let max_span = self.options.max_span + self.options.max_line as u64;
-        if at - first.physical.at > max_span || is_late(self.sides[side].pieces_last_ns) {
+        let is_far = at - first.physical.at > max_span;
+        if is_far || !is_own && is_late(self.sides[side].pieces_last_ns) {
             self.end_pieces(side, Tags::PARTIAL);
         }
     }
@@ -192,6 +209,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
             self.push_part(side, line, extent, decoded.partial && !physical.cut);
             return;
         }
+        self.trim(&mut line);
         self.push_line(side, line, &[extent]);
     }
 
@@ -224,7 +242,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
             _ => self.concatenate(pieces.iter(), b""),
         };
         let open = &mut self.sides[side];
-        let line = Line {
+        let mut line = Line {
             piece,
             n_extents: extents.len(),
             time_ns: open.pieces_ns,
@@ -232,6 +250,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
             tags,
         };
         open.pieces_length = 0;
+        self.trim(&mut line);
         self.push_line(side, line, &extents);
         // The vectors go back for their capacity.
         let open = &mut self.sides[side];
@@ -278,8 +297,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
 
     /// Adds a whole line to the open event or starts a new one.
     #[inline]
-    fn push_line(&mut self, side: usize, mut line: Line, extents: &[Extent]) {
-        self.trim(&mut line);
+    fn push_line(&mut self, side: usize, line: Line, extents: &[Extent]) {
         while !self.sides[side].lines.is_empty() {
             match self.verdict(side, &line) {
                 Verdict::Start => self.end_event(side),
@@ -287,6 +305,10 @@ impl<'e, 'i> Joiner<'e, 'i> {
                     self.append(side, line, extents);
                     if verdict == Verdict::Join {
                         self.sides[side].n_sure = self.sides[side].lines.len();
+                    }
+                    // What follows a torn line is the rest of it.
+                    if !line.tags.is_empty() {
+                        self.end_event(side);
                     }
                     return;
                 }
@@ -301,7 +323,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
             State::Plain
         };
         self.append(side, line, extents);
-        if !self.options.multiline {
+        if !self.options.multiline || !line.tags.is_empty() {
             self.end_event(side);
         }
     }
@@ -322,17 +344,21 @@ impl<'e, 'i> Joiner<'e, 'i> {
         if !trace::may_join(open.state, text) {
             return Verdict::Start;
         }
-        // A line that was torn ends its event: what follows is the rest of it.
-        if open.lines.last().is_some_and(|last| !last.tags.is_empty()) {
-            return Verdict::Start;
-        }
         let Some(first) = open.lines.first() else {
             return Verdict::Start;
         };
         let first = first.piece.bytes(self.inputs, &self.frames.arena);
         let n_unsure = open.lines.len() - open.n_sure;
-        let step = trace::step(open.state, first, text, n_unsure);
-        if step.verdict == Verdict::Start {
+        let step = trace::step(
+            open.state,
+            Next {
+                first,
+                line: text,
+                n_unsure,
+            },
+        );
+        let is_torn = !line.tags.is_empty();
+        if step.verdict == Verdict::Start || step.verdict == Verdict::Unsure && is_torn {
             return Verdict::Start;
         }
         if open.lines.len() >= self.options.max_lines
@@ -343,7 +369,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
             }
             return Verdict::Start;
         }
-        if open.state == State::Plain && step.heads {
+        if step.heads && !open.state.is_trace() {
             open.head = open.lines.len();
         }
         open.state = step.state;
@@ -353,30 +379,41 @@ impl<'e, 'i> Joiner<'e, 'i> {
     /// Ends the open event with its last sure line. What is behind that starts anew.
     #[inline]
     fn end_event(&mut self, side: usize) {
-        let mut open = mem::take(&mut self.sides[side]);
-        let iostream = match side {
-            _ if open.lines[0].tags.contains(Tags::FRAMING_ERROR) => None,
-            STDERR => Some(Iostream::Stderr),
-            _ => Some(Iostream::Stdout),
+        let iostream = match (self.is_raw, side) {
+            (true, _) => None,
+            (false, STDERR) => Some(Iostream::Stderr),
+            (false, _) => Some(Iostream::Stdout),
         };
-        let n_extents = open.lines[..open.n_sure]
+        let open = &mut self.sides[side];
+        if let ([line], [extent]) = (&open.lines[..], &open.extents[..]) {
+            let (line, extent) = (*line, *extent);
+            open.lines.clear();
+            open.extents.clear();
+            open.length = 0;
+            self.record(iostream, &[line], &[extent], 0);
+            return;
+        }
+        let mut lines = mem::take(&mut open.lines);
+        let mut extents = mem::take(&mut open.extents);
+        open.length = 0;
+        let (n_sure, head) = (open.n_sure, open.head);
+        let n_extents = lines[..n_sure]
             .iter()
             .map(|line| line.n_extents)
             .sum::<usize>();
-        let (lines, unsure) = open.lines.split_at(open.n_sure);
-        let (extents, mut unsure_extents) = open.extents.split_at(n_extents);
-        self.record(iostream, lines, extents, open.head);
-        let unsure = unsure.to_vec();
-        let unsure_extents_owned = unsure_extents.to_vec();
-        unsure_extents = &unsure_extents_owned;
-        open.lines.clear();
-        open.extents.clear();
-        open.length = 0;
-        self.sides[side] = open;
+        self.record(iostream, &lines[..n_sure], &extents[..n_extents], head);
+        let unsure = lines.split_off(n_sure);
+        let unsure_extents = extents.split_off(n_extents);
+        // The vectors go back for their capacity.
+        lines.clear();
+        extents.clear();
+        self.sides[side].lines = lines;
+        self.sides[side].extents = extents;
+        let mut rest = &unsure_extents[..];
         for line in unsure {
-            let (extents, rest) = unsure_extents.split_at(line.n_extents);
-            unsure_extents = rest;
-            self.push_line(side, line, extents);
+            let (own, behind) = rest.split_at(line.n_extents);
+            rest = behind;
+            self.push_line(side, line, own);
         }
     }
 
@@ -497,7 +534,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
 
     /// Tells whether the event holds a trace or the head of one.
     fn is_trace(&self, open: &Side) -> bool {
-        open.state != State::Plain
+        open.state.is_trace()
             || open.lines.first().is_some_and(|line| {
                 trace::is_head(line.piece.bytes(self.inputs, &self.frames.arena))
             })
