@@ -16,6 +16,12 @@ const TICKS: u64 = 200;
 const NGINX: &str = r#"10.2.3.4 - - [21/Nov/2026:10:00:00 +0000] "GET /cart/items?id=4711 HTTP/1.1" 200 1534 "https://shop.example/" "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0""#;
 const JSON: &str = r#"{"time":"2026-11-21T10:00:00.123Z","level":"info","msg":"order placed","order":471100,"customer":"c-12345","total":"12.30","currency":"EUR","items":3,"trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"b7ad6b7169203331","service":"checkout","version":"1.42.7"}"#;
 const TEXT: &str = "INFO  [worker-3] com.example.shop.Orders - order 471100 placed in 12 ms";
+const PRETTY: [&str; 4] = [
+    "{",
+    "  \"order\": 471100,",
+    "  \"customer\": \"c-12345\"",
+    "}",
+];
 const TRACE: [&str; 4] = [
     "2026-11-21 10:00:00 ERROR [worker-3] com.example.shop.Orders - order failed",
     "java.lang.IllegalStateException: no stock",
@@ -98,6 +104,7 @@ fn main() {
     measure("cri nginx+json", Format::Cri, &[NGINX, JSON, NGINX]);
     measure("cri nginx", Format::Cri, &[NGINX]);
     measure("cri text", Format::Cri, &[TEXT]);
+    measure("cri pretty", Format::Cri, &PRETTY);
     measure("cri traces", Format::Cri, &TRACE);
     measure("docker nginx", Format::Docker, &[NGINX]);
     measure("docker text", Format::Docker, &[TEXT]);

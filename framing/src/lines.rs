@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn lines_end_at_newlines_and_at_the_limit() {
-        let cases: &[(&[u8], usize, bool, &[&[u8]], usize)] = &[
+        type Case = (&'static [u8], usize, bool, &'static [&'static [u8]], usize);
+        let cases: &[Case] = &[
             (b"", 8, false, &[], 0),
             (b"", 8, true, &[], 0),
             (b"a\nb\n", 8, false, &[b"a", b"b"], 4),

@@ -159,13 +159,9 @@ impl<'a> Next<'a> {
 /// State of an event that starts with `line`.
 #[inline]
 pub(crate) fn begin(line: &[u8]) -> State {
-    match line.first() {
-        Some(b' ' | b'\t' | b'/' | b'=' | b'A'..=b'Z' | b'a'..=b'z') => begin_of_word(line),
-        _ => State::Plain,
+    if !words::is_marked(line) {
+        return State::Plain;
     }
-}
-
-fn begin_of_word(line: &[u8]) -> State {
     python::begin(line)
         .or_else(|| go::begin(line))
         .or_else(|| numbered::begin(line))
@@ -176,11 +172,7 @@ fn begin_of_word(line: &[u8]) -> State {
 /// Tells quickly that `line` cannot belong to an event in `state`: all that ordinary lines pay.
 #[inline]
 pub(crate) fn may_join(state: State, line: &[u8]) -> bool {
-    state != State::Plain
-        || matches!(
-            line.first(),
-            Some(b' ' | b'\t' | b'#' | b'-' | b'/' | b'[' | b'A'..=b'Z' | b'a'..=b'z')
-        )
+    state != State::Plain || words::is_marked(line)
 }
 
 /// Judges the line after an event in `state`.

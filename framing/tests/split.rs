@@ -115,7 +115,7 @@ fn write(format: Format, specs: &[Spec]) -> Vec<u8> {
             }
             Format::Docker => {
                 let end = if spec.is_partial { "" } else { "\n" };
-                let log = serde_json::to_string(&format!("{text}{end}")).unwrap();
+                let log = serde_json::Value::from(format!("{text}{end}"));
                 format!("{{\"log\":{log},\"stream\":\"{iostream}\",\"time\":\"{time}\"}}")
             }
         };

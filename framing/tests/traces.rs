@@ -19,7 +19,7 @@ fn events(text: &str, flush: Flush) -> Vec<String> {
         &Options::default(),
         &mut frames,
     );
-    let text = |record| String::from_utf8(frames.message(record, &inputs).to_vec()).unwrap();
+    let text = |record| String::from_utf8_lossy(frames.message(record, &inputs)).into_owned();
     frames.records().iter().map(text).collect()
 }
 
@@ -27,13 +27,16 @@ fn events(text: &str, flush: Flush) -> Vec<String> {
 fn traces() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces");
     let mut traces = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(folder).expect("the folder is part of the crate") {
+        let path = entry.expect("it can be read").path();
         if path.extension().is_none_or(|extension| extension != "txt") {
             continue;
         }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).expect("it is UTF-8");
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .expect("names are ours");
         for (n, trace) in text.split("%%\n").enumerate() {
             traces.push((format!("{name} {}", n + 1), trace.to_owned()));
         }

@@ -2,6 +2,73 @@
 
 use memchr::memmem;
 
+/// Tells by its first byte and word whether `line` may head a trace or join a plain line at all.
+/// True for all that the other modules look for, and for few ordinary lines.
+#[inline]
+pub(super) fn is_marked(line: &[u8]) -> bool {
+    let Some(&first) = line.first() else {
+        return false;
+    };
+    let starts: &[&[u8]] = match first {
+        b' ' | b'\t' => return is_marked_indented(line.trim_ascii()),
+        b'#' => return line.get(1).is_some_and(u8::is_ascii_digit),
+        b'-' => &[b"--- End of ", b"---> "],
+        b'[' => &[b"[stacktrace]"],
+        b'=' => &[b"=================="],
+        b'/' => return is_place(line) || line.last().is_some_and(u8::is_ascii_digit),
+        b'.' | b'_' => return is_place(line),
+        b'C' => &[b"Caused by:"],
+        b'E' => &[b"Exception in thread "],
+        b'F' => &[b"Fatal error: "],
+        b'P' => &[b"PHP "],
+        b'S' => &[b"SIG", b"Stack trace:", b"Suppressed:"],
+        b'T' => &[b"Traceback "],
+        b'U' => &[b"Uncaught ", b"Unhandled "],
+        b'W' => &[b"WARNING: DATA RACE", b"Wrapped by:"],
+        b'c' => &[b"crit: "],
+        b'd' => &[b"dbug: "],
+        b'e' => &[b"exception '"],
+        b'f' => &[b"fail: ", b"fatal error: ", b"file:///"],
+        b'g' => &[b"goroutine "],
+        b'i' => &[b"info: ", b"internal/"],
+        b'n' => &[b"nested exception is:", b"node:"],
+        b'p' => &[b"panic: "],
+        b't' => &[b"trce: "],
+        b'w' => &[b"warn: "],
+        b'A'..=b'Z' | b'a'..=b'z' => &[],
+        _ => return false,
+    };
+    starts.iter().any(|start| line.starts_with(start)) || is_class(name(line)) || is_place(line)
+}
+
+/// As [`is_marked`], for the text of an indented line.
+fn is_marked_indented(text: &[u8]) -> bool {
+    let starts: [&[u8]; 10] = [
+        b"at ",
+        b"eval at ",
+        b"... ",
+        b"--- End of ",
+        b"---> ",
+        b"Caused by:",
+        b"Suppressed:",
+        b"Wrapped by:",
+        b"nested exception is:",
+        b"+ Exception Group ",
+    ];
+    // Frames of Ruby, heads of Rails, places of Python.
+    text.ends_with(b"'")
+        || text.ends_with(b"):")
+        || text.starts_with(b"File \"")
+        || starts.iter().any(|start| text.starts_with(start))
+        || is_class(name(text))
+}
+
+/// Tells whether the first word is a place in Ruby's source: `a.rb:3:in`.
+#[inline]
+fn is_place(line: &[u8]) -> bool {
+    memchr::memchr(b' ', line).is_some_and(|at| line[..at].ends_with(b":in"))
+}
+
 /// Ends of the names of exception classes, in all the languages.
 const CLASS_ENDS: [&[u8]; 7] = [
     b"Exception",
@@ -14,8 +81,10 @@ const CLASS_ENDS: [&[u8]; 7] = [
 ];
 
 /// Tells whether `name` (with packages or modules before it) is one of an exception class.
+#[inline]
 pub(super) fn is_class(name: &[u8]) -> bool {
-    CLASS_ENDS.iter().any(|end| name.ends_with(end))
+    matches!(name.last(), Some(b'n' | b'r' | b'e' | b't'))
+        && CLASS_ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// A byte of a class name: `java.lang.Error`, `Foo::Error`, `App\Error`, `Outer$Error`.
