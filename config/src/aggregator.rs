@@ -1,0 +1,213 @@
+//! The configuration of `tailrace-aggregator`.
+
+mod elasticsearch;
+mod output;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::elasticsearch::{
+    CompressionChoice, ElasticsearchConfig, RetentionConfig, TemplateConfig,
+};
+pub use self::output::{BufferConfig, OutputBatchConfig, OutputConfig};
+use crate::fields::At;
+use crate::log::LogConfig;
+use crate::section::{Check, Rule, choice, section};
+use crate::units::ByteSize;
+
+choice! {
+    /// What an acknowledgement to an agent means.
+    pub enum AckMode {
+        /// The bytes are on this aggregator's disk: quick, one copy.
+        Buffer = "buffer",
+        /// The store has answered for them: slower, and no disk is needed.
+        Store = "store",
+    }
+}
+
+section! {
+    /// The whole file.
+    pub struct AggregatorConfig {
+        /// Folder of the disk buffers. Made when missing; one aggregator at a time may use it.
+        data_dir: PathBuf = PathBuf::from("/var/lib/tailrace-aggregator") => Rule::required(),
+        /// Address for agents, and of `/metrics`, `/healthz`, `/readyz` and `/status`.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7080)),
+        /// What an acknowledgement to an agent means.
+        ack: AckMode = AckMode::Buffer,
+        /// Files of rules, or folders of them (`*.yaml`). Read again at a reload.
+        rules: Vec<PathBuf> = Vec::new() => Rule::example("[./rules]"),
+        /// Threads that frame, parse and compress.
+        workers: u32 = cores() => Rule::varies("the cores that the cgroup allows", "2"),
+        /// What is taken from agents.
+        receive: ReceiveConfig = ReceiveConfig::default(),
+        /// How lines become events.
+        multiline: MultilineConfig = MultilineConfig::default(),
+        /// Where documents go. Every output gets every document.
+        outputs: Vec<OutputConfig> = vec![OutputConfig::default()] => Rule::required(),
+        /// How long the aggregator takes at its end to finish what it has. Shorter than the pod's
+        /// `terminationGracePeriodSeconds`.
+        shutdown_grace: Duration = Duration::from_secs(25)
+            => Rule::range(Duration::ZERO, Duration::from_secs(3600)),
+        /// The program's own log, on standard error.
+        log: LogConfig = LogConfig::default(),
+    }
+}
+
+section! {
+    /// What is taken from agents.
+    pub struct ReceiveConfig {
+        /// Largest request as it comes over the wire.
+        max_compressed: ByteSize = ByteSize::mib(16)
+            => Rule::range(ByteSize::kib(64), ByteSize::gib(1)),
+        /// Largest batch after decompression.
+        max_batch: ByteSize = ByteSize::mib(64)
+            => Rule::range(ByteSize::kib(64), ByteSize::gib(1)),
+        /// Memory for all batches in work. Over it agents are told to come again.
+        memory: ByteSize = ByteSize::mib(256)
+            => Rule::range(ByteSize::mib(1), ByteSize(1 << 40)),
+        /// An answer leaves within this time, with each stream's offset as it is by then.
+        answer_timeout: Duration = Duration::from_secs(10)
+            => Rule::range(Duration::from_millis(100), Duration::from_secs(600)),
+        /// Who may send. Without any, everybody who reaches the port may.
+        tokens: Vec<TokenConfig> = Vec::new(),
+    }
+}
+
+section! {
+    /// A bearer token of agents.
+    pub struct TokenConfig {
+        /// File that holds the token. Read again at a reload.
+        token_file: PathBuf = PathBuf::from("/etc/tailrace/token/token") => Rule::required(),
+        /// Names of the nodes that it may send for; `*` stands for any run of characters.
+        nodes: Vec<String> = vec!["*".to_owned()],
+    }
+}
+
+section! {
+    /// How lines become events.
+    pub struct MultilineConfig {
+        /// Recognise stack traces. When false each line is an event; parts that the runtime cut
+        /// are joined all the same.
+        enabled: bool = true,
+        /// Most lines of an event.
+        max_lines: u32 = 1000 => Rule::range(1, 100_000),
+        /// Longest event.
+        max_event: ByteSize = ByteSize::mib(1) => Rule::range(ByteSize::kib(1), ByteSize::mib(64)),
+        /// Longest line after joining the runtime's parts. A longer one is cut; the rest of it is
+        /// a document of its own.
+        max_line: ByteSize = ByteSize::mib(1) => Rule::range(ByteSize::kib(1), ByteSize::mib(64)),
+        /// An open event ends when a later line carries a time this long after its last one.
+        timeout: Duration = Duration::from_secs(5)
+            => Rule::range(Duration::from_millis(1), Duration::from_secs(3600)),
+    }
+}
+
+impl AggregatorConfig {
+    /// Keys that differ from `new` and take effect at the next start only.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let receive = |config: &Self| ReceiveConfig {
+            tokens: Vec::new(),
+            ..config.receive.clone()
+        };
+        let mut keys = Vec::new();
+        for (key, differs) in [
+            ("data_dir", self.data_dir != new.data_dir),
+            ("listen", self.listen != new.listen),
+            ("ack", self.ack != new.ack),
+            ("workers", self.workers != new.workers),
+            ("receive", receive(self) != receive(new)),
+            ("multiline", self.multiline != new.multiline),
+            ("outputs", self.outputs != new.outputs),
+            ("shutdown_grace", self.shutdown_grace != new.shutdown_grace),
+            ("log.format", self.log.format != new.log.format),
+        ] {
+            if differs {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+}
+
+impl Check for AggregatorConfig {
+    fn check(&self, at: &mut At<'_>) {
+        if self.workers == 0 || self.workers > 1024 {
+            at.problem(
+                "workers",
+                format!("must be from 1 to 1024, got `{}`", self.workers),
+            );
+        }
+        if self.outputs.is_empty() {
+            at.problem("outputs", "must not be empty");
+        } else if self.outputs.iter().all(|output| output.optional) {
+            at.problem(
+                "outputs",
+                "one output at least must not be `optional`, or nothing is kept",
+            );
+        }
+        for (idx, output) in self.outputs.iter().enumerate() {
+            if self
+                .outputs
+                .iter()
+                .take(idx)
+                .any(|other| other.name == output.name)
+            {
+                at.item_problem(
+                    "outputs",
+                    idx,
+                    format!("the name `{}` is taken", output.name),
+                );
+            }
+        }
+        if self.multiline.max_event > self.receive.max_batch {
+            at.problem(
+                "multiline.max_event",
+                "must not be larger than `receive.max_batch`",
+            );
+        }
+    }
+}
+
+impl Check for ReceiveConfig {
+    fn check(&self, at: &mut At<'_>) {
+        if self.memory < self.max_batch {
+            let message = format!(
+                "must be at least `receive.max_batch` ({}), got `{}`",
+                self.max_batch, self.memory
+            );
+            at.problem("memory", message);
+        }
+    }
+}
+
+impl Check for TokenConfig {
+    fn check(&self, at: &mut At<'_>) {
+        at.readable("token_file", Some(&self.token_file), true);
+        if self.nodes.is_empty() {
+            at.hinted(
+                "nodes",
+                "must not be empty",
+                Some("`[\"*\"]` allows every node".to_owned()),
+            );
+        }
+    }
+}
+
+impl Check for MultilineConfig {
+    fn check(&self, at: &mut At<'_>) {
+        if self.max_line > self.max_event {
+            let message = format!(
+                "must not be larger than `multiline.max_event` ({})",
+                self.max_event
+            );
+            at.problem("max_line", message);
+        }
+    }
+}
+
+/// The default of `workers`.
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    u32::try_from(cores).unwrap_or(1).clamp(1, 1024)
+}
