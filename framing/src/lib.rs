@@ -8,15 +8,15 @@
 
 mod cri;
 mod docker;
-mod frame;
 mod join;
 mod lines;
 mod record;
 mod time;
 mod trace;
+mod walk;
 
-pub use crate::frame::frame;
 pub use crate::record::{Frames, Part, Record, Tags};
+pub use crate::walk::frame;
 
 /// Version of the framing rules, sealed with each chunk by the agent at its first try.
 pub const VERSION: u8 = 1;

@@ -111,7 +111,7 @@ pub struct Record {
     /// From the start of the first line to the end of the last one in the stream of the first, in
     /// bytes, line ends included. Covers the record exactly when `parts` is empty.
     pub length: u64,
-    /// Range in [`Frames::parts`] (see [`Frames::parts_of`]): where the lines stand when they are
+    /// What [`Frames::parts_of`] gives: where the lines stand when they are
     /// not adjacent or span two streams (DELIVERY rule 24). Empty otherwise.
     pub parts: Range<u32>,
     /// Index of the input that holds the first line.
