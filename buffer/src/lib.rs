@@ -12,6 +12,9 @@ mod buffer;
 mod error;
 mod format;
 mod fs;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+pub mod inspect;
 mod metrics;
 mod options;
 mod recover;

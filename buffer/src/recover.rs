@@ -50,17 +50,10 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(Recovery, Continuation), 
     let mut next_seq = 1;
     let mut newer = None;
     for &number in segments.iter().rev() {
-        let mut pair = Pair::load(shared, number)?;
-        if let Some(newer) = newer {
-            pair.fit(newer);
-        }
+        let (fs, dir) = (&*shared.fs, &*shared.dir);
+        let mut pair = Pair::load(fs, dir, number, Access::Mend, Check::Unsealed)?;
+        newer = pair.fit(newer);
         next_seq = next_seq.max(pair.scan.end_seq);
-        if !pair.scan.entries.is_empty() || pair.scan.header.is_ok() {
-            newer = Some(Newer {
-                number,
-                first_seq: pair.scan.first_seq,
-            });
-        }
         pair.enter(shared, &mut recovery)?;
     }
     remove::delivered_segments(shared);
@@ -140,20 +133,29 @@ pub(crate) fn numbers(fs: &dyn Fs, dir: &Path) -> Result<Numbers, Error> {
     })
 }
 
+/// What the files are opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Looking only.
+    Inspect,
+    /// Looking, cutting and mending.
+    Mend,
+}
+
 /// The segment that was scanned before: the next one in order.
 #[derive(Debug, Clone, Copy)]
-struct Newer {
+pub(crate) struct Newer {
     number: u64,
     first_seq: u64,
 }
 
 /// A segment and its side log as found on disk.
 pub(crate) struct Pair {
-    number: u64,
-    path: PathBuf,
+    pub(crate) number: u64,
+    pub(crate) path: PathBuf,
     marks_path: PathBuf,
-    data: Arc<dyn File>,
-    data_len: u64,
+    pub(crate) data: Arc<dyn File>,
+    pub(crate) data_len: u64,
     marks: Option<Arc<dyn File>>,
     pub(crate) log: MarksLog,
     pub(crate) scan: Scan,
@@ -205,22 +207,28 @@ impl MarksLog {
 }
 
 impl Pair {
-    fn load(shared: &Shared, number: u64) -> Result<Self, Error> {
-        let path = shared.path(FileKind::Segment, number);
-        let marks_path = shared.path(FileKind::Marks, number);
-        let fs = &shared.fs;
+    pub(crate) fn load(
+        fs: &dyn Fs,
+        dir: &Path,
+        number: u64,
+        access: Access,
+        check: Check,
+    ) -> Result<Self, Error> {
+        let path = dir.join(FileKind::Segment.name(number));
+        let marks_path = dir.join(FileKind::Marks.name(number));
+        let write = access == Access::Mend;
         let data: Arc<dyn File> = fs
-            .open(&path, true)
+            .open(&path, write)
             .map_err(|error| Error::io("open", &path, error))?
             .into();
-        let marks: Option<Arc<dyn File>> = match fs.open(&marks_path, true) {
+        let marks: Option<Arc<dyn File>> = match fs.open(&marks_path, write) {
             Ok(marks) => Some(marks.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("open", marks_path, error)),
         };
         let log = MarksLog::load(marks.as_deref(), &marks_path, number)?;
         let first_seq = log.header.map(|header| header.first_seq);
-        let scan = scan::scan(&*data, number, first_seq, Check::Unsealed);
+        let scan = scan::scan(&*data, number, first_seq, check);
         if let Err(HeaderProblem::Version(found)) = scan.header {
             return Err(Error::Version {
                 path,
@@ -245,7 +253,22 @@ impl Pair {
 
     /// Brings the end in line with the beginning of the next newer segment: entries from there on
     /// were written again to it; entries that are missing before were acknowledged and are lost.
-    fn fit(&mut self, newer: Newer) {
+    /// Gives what the next older one is to be compared with.
+    pub(crate) fn fit(&mut self, newer: Option<Newer>) -> Option<Newer> {
+        if let Some(newer) = newer {
+            self.fit_end(newer);
+        }
+        let is_told = !self.scan.entries.is_empty() || self.scan.header.is_ok();
+        if is_told {
+            return Some(Newer {
+                number: self.number,
+                first_seq: self.scan.first_seq,
+            });
+        }
+        newer
+    }
+
+    fn fit_end(&mut self, newer: Newer) {
         let scan = &mut self.scan;
         let n_kept = scan
             .entries
@@ -280,14 +303,7 @@ impl Pair {
             self.leave_out(shared, recovery);
             return Ok(());
         }
-        for hole in &self.scan.holes {
-            recovery.damaged.push(Damage {
-                path: self.path.clone(),
-                offset: hole.bytes.start,
-                bytes: hole.bytes.end - hole.bytes.start,
-                entries: hole.seqs.clone(),
-            });
-        }
+        recovery.damaged.extend(self.damages());
         let n_places = (self.log.bytes.len() as u64).saturating_sub(FILE_HEADER) / MARKS;
         let n_seqs = self.scan.end_seq.saturating_sub(self.scan.first_seq);
         recovery.torn_entries += n_places.saturating_sub(n_seqs);
@@ -317,6 +333,17 @@ impl Pair {
         Ok(())
     }
 
+    /// The damaged places, with their file.
+    pub(crate) fn damages(&self) -> Vec<Damage> {
+        let damage = |hole: &Hole| Damage {
+            path: self.path.clone(),
+            offset: hole.bytes.start,
+            bytes: hole.bytes.end - hole.bytes.start,
+            entries: hole.seqs.clone(),
+        };
+        self.scan.holes.iter().map(damage).collect()
+    }
+
     /// A segment without entries: its creation did not complete, or its first write. One that
     /// the disk does not give back is left where it is.
     fn leave_out(&self, shared: &Arc<Shared>, recovery: &mut Recovery) {
@@ -341,7 +368,7 @@ impl Pair {
     }
 
     /// Slots of all entries, with their marks, and the number of marks that are damaged.
-    fn slots(&self, boot_id: u64) -> (Vec<Slot>, u64) {
+    pub(crate) fn slots(&self, boot_id: u64) -> (Vec<Slot>, u64) {
         let Scan {
             first_seq, end_seq, ..
         } = self.scan;

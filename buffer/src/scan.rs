@@ -311,3 +311,121 @@ impl<'a> Scanner<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzzing::{Memory, check_scan};
+
+    /// A segment of entries with these body lengths.
+    fn segment(lens: &[usize], sealed: bool) -> Vec<u8> {
+        let header = FileHeader {
+            number: 1,
+            first_seq: 1,
+            stamp: 5,
+        };
+        let mut bytes = header.encode(FileKind::Segment).to_vec();
+        for (seq, &len) in (1..).zip(lens) {
+            let body = vec![seq as u8; len];
+            let header = EntryHeader {
+                head_len: 2,
+                body_len: len as u32,
+                head_crc: crc32fast::hash(b"hi"),
+                body_crc: crc32fast::hash(&body),
+                seq,
+                created_ms: 9,
+            };
+            bytes.extend(header.encode(1));
+            bytes.extend(b"hi");
+            bytes.extend(body);
+        }
+        if sealed {
+            let len = bytes.len() as u64;
+            bytes.extend(
+                Footer {
+                    len,
+                    end_seq: 1 + lens.len() as u64,
+                }
+                .encode(1),
+            );
+        }
+        bytes
+    }
+
+    #[test]
+    fn an_entry_larger_than_the_window_and_one_behind_a_large_hole() {
+        let mut bytes = segment(&[3 * WINDOW, 2 * WINDOW, 10], true);
+        check_scan(&bytes);
+        let whole = scan(&Memory(&bytes), 1, None, Check::Everything);
+        assert_eq!((whole.entries.len(), whole.holes.len()), (3, 0));
+        // The header of the second one: its body has to be searched for the third.
+        let at = whole.entries[1].offset as usize;
+        bytes[at + 20] ^= 1;
+        check_scan(&bytes);
+        let holed = scan(&Memory(&bytes), 1, None, Check::Everything);
+        assert_eq!(
+            holed
+                .entries
+                .iter()
+                .map(|e| e.header.seq)
+                .collect::<Vec<_>>(),
+            [1, 3]
+        );
+        assert_eq!((holed.holes.len(), &holed.holes[0].seqs), (1, &(2..3)));
+    }
+
+    #[test]
+    fn an_entry_inside_a_body_is_not_taken_for_one() {
+        // An attacker who knows the format logs an entry; it only matters once there is damage.
+        let inner = segment(&[30], false);
+        let mut bytes = segment(&[4], false);
+        let body = inner;
+        let header = EntryHeader {
+            head_len: 0,
+            body_len: body.len() as u32,
+            head_crc: 0,
+            body_crc: crc32fast::hash(&body),
+            seq: 2,
+            created_ms: 9,
+        };
+        let at = bytes.len();
+        bytes.extend(header.encode(1));
+        bytes.extend(&body);
+        bytes[at + 5] ^= 1;
+        check_scan(&bytes);
+        let scan = scan(&Memory(&bytes), 1, None, Check::Everything);
+        assert_eq!(scan.entries.len(), 1, "seq 1 was there already");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            check_scan(&bytes);
+        }
+
+        #[test]
+        fn any_change_is_survived(
+            lens in prop::collection::vec(0..80usize, 0..6), sealed: bool,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+            moved in prop::option::of((any::<prop::sample::Index>(), 0..100usize)),
+        ) {
+            let mut bytes = segment(&lens, sealed);
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Some((from, len)) = moved {
+                let from = from.index(bytes.len());
+                let copy = bytes[from..(from + len).min(bytes.len())].to_vec();
+                bytes.splice(from..from, copy);
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            check_scan(&bytes);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Tests of the whole buffer on a simulated file system: rules, model, damage.
 
 mod damage;
+mod inspection;
 mod model;
 mod rules;
 mod sim;
