@@ -19,8 +19,16 @@ pub use group::{
 };
 pub use options::{Clock, Options, StartAt, SystemClock};
 
+mod bucket;
+mod content;
+mod mark;
 mod metrics;
+mod names;
+mod pattern;
+mod record;
+mod stream;
 mod tailer;
+mod watch;
 
 pub use metrics::Metrics;
 pub use tailer::{Lag, StreamStatus, Tailer};

@@ -124,3 +124,26 @@ impl Metrics {
         );
     }
 }
+
+/// The counters of one namespace, so that the family's lock is taken once a namespace.
+#[derive(Debug, Clone)]
+pub(crate) struct NamespaceCounters {
+    pub(crate) bytes_read: Counter,
+    pub(crate) bytes_acknowledged: Counter,
+    pub(crate) bytes_lost: Counter,
+    pub(crate) lines_read: Counter,
+    pub(crate) throttled_seconds: Counter<f64, AtomicU64>,
+}
+
+impl Metrics {
+    pub(crate) fn of_namespace(&self, namespace: &str) -> NamespaceCounters {
+        let label = Namespace { namespace: namespace.to_owned() };
+        NamespaceCounters {
+            bytes_read: self.bytes_read.get_or_create(&label).clone(),
+            bytes_acknowledged: self.bytes_acknowledged.get_or_create(&label).clone(),
+            bytes_lost: self.bytes_lost.get_or_create(&label).clone(),
+            lines_read: self.lines_read.get_or_create(&label).clone(),
+            throttled_seconds: self.throttled_seconds.get_or_create(&label).clone(),
+        }
+    }
+}

@@ -1,43 +1,52 @@
 //! The tailer: owns all files and sequences, and is driven by its caller.
+//!
+//! One struct, one thread; its work stands in the modules below, each a step of a byte's way:
+//! found ([`scan`]), told apart ([`files`]), due ([`schedule`]), read and sealed ([`build`]),
+//! answered ([`outcome`]), and remembered over a restart ([`restore`]).
 
-use crate::{
-    Clock, Error, Failure, Group, GroupId, MetadataSource, Metrics, Options, Positions, Warning,
-};
+mod build;
+mod files;
+mod outcome;
+mod restore;
+mod scan;
+mod schedule;
+mod status;
+
+pub use status::{Lag, StreamStatus};
+
+use crate::bucket::Bucket;
+use crate::journal::Journal;
+use crate::metrics::{Metrics, NamespaceCounters};
+use crate::pattern::{Pattern, Place, excludes};
+use crate::record;
+use crate::stream::{Sequence, Stream};
+use crate::watch::Watcher;
+use crate::{Clock, Error, Failure, Group, GroupId, MetadataSource, Options, Positions, Warning};
+use globset::GlobSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-/// How far reading is behind writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lag {
-    /// Bytes in followed files that are not acknowledged.
-    pub bytes: u64,
-    /// About how long the oldest of them has waited.
-    pub oldest: Duration,
+/// Added to the clock, so that ages of files from before its start can be subtracted.
+const ORIGIN: Duration = Duration::from_secs(1 << 32);
+
+/// A namespace: its counters and its rate limit.
+struct NamespaceState {
+    counters: NamespaceCounters,
+    bucket: Option<Bucket>,
 }
 
-/// One file, for `status`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamStatus {
-    /// Identity; `None` for a file without its first line yet.
-    pub stream: Option<u64>,
-    /// Path as found by the glob.
-    pub path: PathBuf,
-    /// Where the bytes are now; a rotated file has moved.
-    pub real_path: PathBuf,
-    /// Kubernetes namespace; empty without container.
-    pub namespace: String,
-    /// Pod; empty without container.
-    pub pod: String,
-    /// Everything below is acknowledged.
-    pub offset: u64,
-    /// Size as last seen.
-    pub size: u64,
-    /// Bytes that are not acknowledged, and how long the oldest has waited.
-    pub lag: Lag,
-    /// Bytes of this file that are lost.
-    pub lost: u64,
+/// A piece of looking around.
+enum Look {
+    /// List a folder for a glob.
+    Folder(Place),
+    /// A path that a glob matches.
+    Candidate(PathBuf),
+    /// List a folder that holds real files.
+    Files(Arc<Path>),
 }
 
 /// Follows files. Single-threaded, never waits.
@@ -45,26 +54,162 @@ pub struct Tailer {
     options: Options,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    journal: Journal,
+    patterns: Vec<Pattern>,
+    excludes: GlobSet,
+
+    watcher: Option<Watcher>,
+    is_polling: bool,
+    rearmed_at: Duration,
+    events_left: bool,
+    looks: VecDeque<Look>,
+    next_scan: Duration,
+    /// The first look around is under way: what it finds was there before us.
+    is_starting: bool,
+    unreadable: HashMap<u64, PathBuf>,
+    unreadable_now: HashMap<u64, PathBuf>,
+
+    /// Slots; a sequence is taken out while it is worked on.
+    sequences: Vec<Option<Box<Sequence>>>,
+    free: Vec<u32>,
+    by_key: HashMap<u64, u32>,
+    /// By hash of the path as found.
+    by_path: HashMap<u64, u32>,
+    /// Folders with real files, and whose sequences they are.
+    folders: HashMap<Arc<Path>, Vec<u32>>,
+    /// Folders that globs list.
+    glob_folders: HashMap<PathBuf, Vec<Place>>,
+    dirty_folders: BTreeSet<Arc<Path>>,
+    dirty: BTreeSet<u32>,
+    n_open: usize,
+    /// A file was deleted since the bound on their bytes was last looked at.
+    has_deleted: bool,
+    open_order: VecDeque<(u32, u64)>,
+
+    timers: BinaryHeap<Reverse<(Duration, u32)>>,
+    /// Sequences with old rotated files, and the others.
+    ready: [VecDeque<u32>; 2],
+    turn: u32,
+    in_flight: HashMap<GroupId, u32>,
+    unacked: u64,
+    next_group: u64,
+    next_handle: u64,
+
+    namespaces: Vec<NamespaceState>,
+    namespace_ids: HashMap<String, u32>,
+    metadata: MetadataCache,
+    /// The sequence whose sealed bytes stand at the end of the caller's buffer.
+    just_sealed: Option<u64>,
+    /// Sequences that were seen by an agent that started at the end of their files.
+    known_sequences: HashSet<u64>,
+
+    /// The journal may have lost tries: what is in the files now may have been sent before.
+    is_unsure: bool,
+    is_fresh: bool,
+    has_rebooted: bool,
 }
 
 impl Tailer {
     /// Opens the journal in `options.data_dir` and starts to look for files; the first calls of
     /// [`poll`](Tailer::poll) find them.
-    pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<(Tailer, Vec<Warning>), Error> {
-        Ok((
-            Tailer {
-                options,
-                clock,
-                metrics: Metrics::default(),
-            },
-            Vec::new(),
-        ))
+    ///
+    /// # Errors
+    /// [`Error::Glob`] for a wrong glob, [`Error::Journal`] when the directory is in use by
+    /// another agent (DELIVERY rule 4) or cannot be used.
+    pub fn open(
+        mut options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Tailer, Vec<Warning>), Error> {
+        let patterns =
+            options.include.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>()?;
+        let excludes = excludes(&options.exclude)?;
+        options.max_chunk = options.max_chunk.max(4 << 10);
+        options.max_line = options.max_line.clamp(256, options.max_chunk);
+        for root in &mut options.allowed_roots {
+            // Compared with real paths; a root may be a link itself.
+            if let Ok(real) = root.canonicalize() {
+                *root = real;
+            }
+        }
+        let (journal, state, mut warnings) = Journal::open(&options.data_dir)
+            .map_err(|error| Error::Journal(error.to_string()))?;
+        let is_fresh = state.is_empty();
+        let is_unsure = !warnings.is_empty();
+        let metrics = Metrics::default();
+        let watcher = match Watcher::new(Arc::clone(&options.wake)) {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                warnings.push(Warning(format!(
+                    "cannot have an inotify instance: {error}: files are polled every {:?}; raise \
+                     fs.inotify.max_user_instances",
+                    options.poll_interval
+                )));
+                metrics.polling.set(1);
+                None
+            }
+        };
+        let mut tailer = Tailer {
+            is_polling: watcher.is_none(),
+            watcher,
+            options,
+            clock,
+            metrics,
+            journal,
+            patterns,
+            excludes,
+            rearmed_at: Duration::ZERO,
+            events_left: false,
+            looks: VecDeque::new(),
+            next_scan: Duration::ZERO,
+            is_starting: true,
+            unreadable: HashMap::new(),
+            unreadable_now: HashMap::new(),
+            sequences: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            by_path: HashMap::new(),
+            folders: HashMap::new(),
+            glob_folders: HashMap::new(),
+            dirty_folders: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            n_open: 0,
+            has_deleted: false,
+            open_order: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            ready: [VecDeque::new(), VecDeque::new()],
+            turn: 0,
+            in_flight: HashMap::new(),
+            unacked: 0,
+            next_group: 0,
+            next_handle: 0,
+            namespaces: Vec::new(),
+            namespace_ids: HashMap::new(),
+            metadata: MetadataCache::default(),
+            just_sealed: None,
+            known_sequences: HashSet::new(),
+            is_unsure,
+            is_fresh,
+            has_rebooted: false,
+        };
+        tailer.restore(&state);
+        tailer.start_scan();
+        Ok((tailer, warnings))
     }
 
     /// Takes in what happened: events, rescans, timers that are due. Never blocks; what is left
     /// after a bounded piece of work makes [`next_wake`](Tailer::next_wake) answer zero.
     pub fn poll(&mut self) {
-        let _ = (&self.options, self.clock.now());
+        let now = self.now();
+        self.take_events(now);
+        if now >= self.next_scan && self.looks.is_empty() {
+            self.metrics.rescans.inc();
+            self.start_scan();
+        }
+        self.look_around(now);
+        self.refresh_folders(now);
+        self.refresh_sizes(now);
+        self.fire_timers(now);
+        self.bound_deleted();
     }
 
     /// How long until `poll` has something to do by time alone. `None`: not before the next
@@ -72,7 +217,22 @@ impl Tailer {
     /// [`next_group`](Tailer::next_group) after each `poll` until it answers `None`, and again
     /// when room for another batch has come.
     pub fn next_wake(&self) -> Option<Duration> {
-        None
+        let now = self.now();
+        let has_work = self.events_left
+            || !self.looks.is_empty()
+            || !self.dirty_folders.is_empty()
+            || !self.dirty.is_empty();
+        if has_work {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let rearm = (self.watcher.is_some() && self.rearmed_at == Duration::ZERO)
+            .then_some(now + scan::REARM_AFTER);
+        [timer, rearm, Some(self.next_scan)]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.saturating_sub(now))
     }
 
     /// Reads the next group and appends its bytes to `out`, at most about `max_bytes`. A group
@@ -84,40 +244,35 @@ impl Tailer {
         metadata: &mut dyn MetadataSource,
         out: &mut Vec<u8>,
     ) -> Option<Group> {
-        let _ = (max_bytes, metadata, out);
-        None
+        self.build_next(max_bytes as u64, metadata, out)
     }
 
     /// Writes what was sealed and acknowledged since the last call into the journal, in one
     /// write. Must succeed before the groups are sent (DELIVERY rules 7, 8, 11); when it fails,
     /// give the groups back with [`Failure::NotSent`] and try again later.
+    ///
+    /// # Errors
+    /// What the system said; nothing is forgotten, and the next call tries again.
     pub fn commit(&mut self) -> io::Result<()> {
-        Ok(())
+        for hash in self.metadata.take_unused() {
+            self.journal.delete(&record::key(b'm', hash));
+        }
+        self.journal.commit()
     }
 
     /// Takes an acknowledgement: one entry a chunk. Unknown and outdated ids are ignored.
     pub fn acked(&mut self, id: GroupId, positions: &[Positions]) {
-        let _ = (id, positions);
+        self.take_ack(id, positions);
     }
 
     /// Takes the group back: it comes again with the same bounds, flags and metadata.
     pub fn failed(&mut self, id: GroupId, why: Failure) {
-        let _ = (id, why);
-    }
-
-    /// How far reading is behind over all files.
-    pub fn lag(&self) -> Lag {
-        Lag::default()
-    }
-
-    /// All followed files.
-    pub fn streams(&self) -> Vec<StreamStatus> {
-        Vec::new()
+        self.take_failure(id, why);
     }
 
     /// Bytes that are handed out and neither acknowledged nor given back.
     pub fn unacknowledged(&self) -> u64 {
-        0
+        self.unacked
     }
 
     /// The counters; register them once.
@@ -127,7 +282,175 @@ impl Tailer {
 
     /// Writes the journal a last time and lets go of everything. Groups that are unanswered stay
     /// sealed and are tried again after the next start.
+    ///
+    /// # Errors
+    /// What the system said of the last write.
     pub fn close(mut self) -> io::Result<()> {
         self.commit()
+    }
+
+    fn now(&self) -> Duration {
+        ORIGIN + self.clock.now()
+    }
+
+    fn wall_ns(&self) -> u64 {
+        let age = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// When a file changed last, on our monotonic clock.
+    fn changed_at(&self, metadata: &std::fs::Metadata, now: Duration) -> Duration {
+        let age = metadata.modified().ok().and_then(|at| self.clock.wall().duration_since(at).ok());
+        // Clocks step, and fake ones stand apart from the files': an age beyond all reason is
+        // taken as it is, down to the origin.
+        now.saturating_sub(age.unwrap_or_default())
+    }
+
+    /// Runs `work` on a sequence, which stands outside its slot meanwhile.
+    fn with<T>(&mut self, slot: u32, work: impl FnOnce(&mut Self, &mut Sequence) -> T) -> Option<T> {
+        let mut sequence = self.sequences.get_mut(slot as usize)?.take()?;
+        let result = work(self, &mut sequence);
+        if let Some(place) = self.sequences.get_mut(slot as usize) {
+            *place = Some(sequence);
+        }
+        Some(result)
+    }
+
+    fn sequence(&self, slot: u32) -> Option<&Sequence> {
+        self.sequences.get(slot as usize)?.as_deref()
+    }
+
+    /// Writes a stream's records, as far as they changed. Streams without identity have none.
+    fn journal_stream(&mut self, sequence: &Sequence, idx: usize) {
+        let Some(stream) = sequence.streams.get(idx) else { return };
+        let (Some(id), Some(head)) = (stream.id, stream.head) else { return };
+        if stream.is_dirty || !stream.is_journaled {
+            let fixed = record::Fixed {
+                sequence: sequence.key,
+                dir: sequence.dir.to_path_buf(),
+                source: sequence.source.clone(),
+                id,
+                head,
+                life: stream.life,
+                place: stream.place.clone(),
+                older: stream.marks.older.clone(),
+            };
+            self.journal.put(&record::key(b's', stream.handle), &record::write_fixed(&fixed));
+        }
+        self.journal.put(&record::key(b'p', stream.handle), &record::write_moving(stream));
+    }
+
+    /// As `journal_stream`, and remembers that it was done.
+    fn save(&mut self, sequence: &mut Sequence, idx: usize) {
+        self.journal_stream(sequence, idx);
+        if let Some(stream) = sequence.streams.get_mut(idx)
+            && stream.id.is_some()
+        {
+            stream.is_dirty = false;
+            stream.is_journaled = true;
+        }
+    }
+
+    /// Forgets a stream, in memory and in the journal.
+    fn forget(&mut self, sequence: &mut Sequence, idx: usize) {
+        if let Some(mut stream) = sequence.streams.remove(idx) {
+            self.shut(&mut stream);
+            self.metrics.files_followed.dec();
+            if stream.is_journaled {
+                self.journal.delete(&record::key(b's', stream.handle));
+                self.journal.delete(&record::key(b'p', stream.handle));
+            }
+        }
+    }
+
+    /// Closes a stream's file.
+    fn shut(&mut self, stream: &mut Stream) {
+        if stream.content.take().is_some() {
+            self.n_open -= 1;
+            self.metrics.files_open.set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn new_handle(&mut self) -> u64 {
+        self.next_handle += 1;
+        self.next_handle
+    }
+
+    fn namespace_of(&mut self, source: &crate::Source) -> u32 {
+        let name =
+            source.container.as_ref().map_or(String::new(), |found| found.namespace.clone());
+        if let Some(known) = self.namespace_ids.get(&name) {
+            return *known;
+        }
+        let id = u32::try_from(self.namespaces.len()).unwrap_or(u32::MAX);
+        let rate = self.options.namespace_rate.filter(|_| !name.is_empty());
+        let now = self.now();
+        self.namespaces.push(NamespaceState {
+            counters: self.metrics.of_namespace(&name),
+            bucket: rate.map(|rate| Bucket::new(rate, now)),
+        });
+        self.namespace_ids.insert(name, id);
+        id
+    }
+
+    fn counters(&self, sequence: &Sequence) -> Option<&NamespaceCounters> {
+        self.namespaces.get(sequence.namespace as usize).map(|state| &state.counters)
+    }
+}
+
+/// Metadata in the journal: written once, referred to by hash, deleted when unused.
+///
+/// Some unused objects are kept, since the next group of the same file most often has the same.
+#[derive(Default)]
+struct MetadataCache {
+    users: HashMap<u64, (u32, u32)>,
+    unused: VecDeque<u64>,
+    unused_bytes: usize,
+}
+
+/// Unused metadata that is kept in the journal, in bytes.
+const MAX_UNUSED_METADATA: usize = 1 << 20;
+
+impl MetadataCache {
+    /// Counts a user. True when the bytes must be written.
+    fn add(&mut self, metadata: &[u8]) -> bool {
+        let len = u32::try_from(metadata.len()).unwrap_or(u32::MAX);
+        let hash = record::metadata_hash(metadata);
+        match self.users.get_mut(&hash) {
+            Some((users, _)) => {
+                *users += 1;
+                false
+            }
+            None => {
+                self.users.insert(hash, (1, len));
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, metadata: &[u8]) {
+        let hash = record::metadata_hash(metadata);
+        if let Some((users, len)) = self.users.get_mut(&hash) {
+            *users = users.saturating_sub(1);
+            if *users == 0 {
+                self.unused.push_back(hash);
+                self.unused_bytes += *len as usize;
+            }
+        }
+    }
+
+    /// Hashes to delete. An object that found a user again is left, and counted off here.
+    fn take_unused(&mut self) -> Vec<u64> {
+        let mut gone = Vec::new();
+        while self.unused_bytes > MAX_UNUSED_METADATA || self.unused.len() > 4096 {
+            let Some(hash) = self.unused.pop_front() else { break };
+            let Some((users, len)) = self.users.get(&hash).copied() else { continue };
+            self.unused_bytes = self.unused_bytes.saturating_sub(len as usize);
+            if users == 0 && !self.unused.contains(&hash) {
+                self.users.remove(&hash);
+                gone.push(hash);
+            }
+        }
+        gone
     }
 }

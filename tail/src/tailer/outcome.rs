@@ -1,0 +1,146 @@
+//! Answers: positions move, seals are broken or kept, ages of doubt begin.
+
+use super::Tailer;
+use crate::group::{Failure, GroupId, Positions};
+use crate::record;
+use crate::stream::{Phase, Sequence};
+use std::time::Duration;
+
+/// Pause after a failure that names none, so that a group whose aggregators all fail does not
+/// turn in a circle. The agent's own back-off stands above it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Smallest chunk that a 413 leads to.
+const MIN_LIMIT: u64 = 64 << 10;
+
+impl Tailer {
+    pub(super) fn take_ack(&mut self, id: GroupId, positions: &[Positions]) {
+        let Some(slot) = self.in_flight.remove(&id) else { return };
+        let now = self.now();
+        self.with(slot, |tailer, sequence| tailer.ack(sequence, positions, now));
+        self.reschedule(slot, now);
+        self.drop_if_over(slot);
+    }
+
+    fn drop_if_over(&mut self, slot: u32) {
+        let is_over = self.sequence(slot).is_some_and(|sequence| {
+            sequence.streams.is_empty() && sequence.sealed.is_none()
+        });
+        if is_over && let Some(sequence) = self.sequence(slot) {
+            // Its folder may hold a file that is not known yet; the listing decides.
+            let dir = std::sync::Arc::clone(&sequence.dir);
+            self.dirty_folders.insert(dir);
+        }
+    }
+
+    fn ack(&mut self, sequence: &mut Sequence, positions: &[Positions], now: Duration) {
+        sequence.in_flight = None;
+        let Some(sealed) = sequence.sealed.take() else { return };
+        self.unacked = self.unacked.saturating_sub(sealed.bytes());
+        self.metadata.remove(&sealed.metadata);
+        self.journal.delete(&record::key(b'g', sequence.key));
+        let mut has_progress = false;
+        let mut all_done = true;
+        for (chunk, positions) in sealed.chunks.iter().zip(positions) {
+            let Some(idx) = sequence.position(chunk.handle) else { continue };
+            let counters = self.counters(sequence).cloned();
+            let Some(stream) = sequence.streams.get_mut(idx) else { continue };
+            let chunk_end = chunk.start + chunk.len;
+            let before = stream.acked.low();
+            let clamp = |old: u64, new: u64| new.min(chunk_end).max(old);
+            stream.acked.stdout = clamp(stream.acked.stdout, positions.stdout);
+            stream.acked.stderr = clamp(stream.acked.stderr, positions.stderr);
+            let after = stream.acked.low();
+            has_progress |= after > before || chunk.len == 0;
+            all_done &= after >= chunk_end;
+            if let Some(counters) = counters {
+                counters.bytes_acknowledged.inc_by(after - before);
+            }
+            match stream.phase {
+                Phase::Vanished { .. } if chunk.end.is_some() && chunk.len == 0 => {
+                    self.forget(sequence, idx);
+                    continue;
+                }
+                Phase::Live | Phase::Missing { .. }
+                    if chunk.end.is_some() && after >= stream.size && chunk_end >= stream.size =>
+                {
+                    // What was deleted is over; what has a name stays known by it.
+                    let is_gone = stream.deleted_since.is_some()
+                        || matches!(stream.phase, Phase::Missing { .. });
+                    stream.phase = Phase::Done;
+                    self.shut(stream);
+                    if is_gone {
+                        self.forget(sequence, idx);
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            self.save(sequence, idx);
+        }
+        if sequence.unread() == 0 {
+            sequence.behind_since = None;
+        } else if has_progress {
+            sequence.behind_since = Some(now);
+        }
+        // No progress although all was there: come again longer, at last with a hard flush.
+        if has_progress || all_done {
+            sequence.target = super::build::FIRST_TARGET;
+            sequence.force_hard = false;
+        } else if sealed.bytes() >= sequence.target.min(sequence.limit) {
+            sequence.force_hard = sequence.target >= sequence.limit;
+            sequence.target = (sequence.target * 2).min(self.options.max_chunk);
+        }
+        sequence.hold_until = Duration::ZERO;
+    }
+
+    pub(super) fn take_failure(&mut self, id: GroupId, why: Failure) {
+        let Some(slot) = self.in_flight.remove(&id) else { return };
+        let now = self.now();
+        self.with(slot, |tailer, sequence| tailer.fail(sequence, why, now));
+        self.reschedule(slot, now);
+    }
+
+    fn fail(&mut self, sequence: &mut Sequence, why: Failure, now: Duration) {
+        sequence.in_flight = None;
+        let Some(sealed) = &mut sequence.sealed else { return };
+        self.unacked = self.unacked.saturating_sub(sealed.bytes());
+        let (is_doubtful, pause) = match why {
+            Failure::NotSent => (false, Duration::ZERO),
+            Failure::Unknown => (true, PAUSE),
+            Failure::ConnectionLost => (true, PAUSE),
+            Failure::Busy { retry_after, in_doubt } => (in_doubt, retry_after),
+            Failure::Refused { retry_after } => (false, retry_after),
+            Failure::TooLarge => (false, Duration::ZERO),
+        };
+        if is_doubtful && sealed.doubt.is_none() {
+            // Rule 11: the age counts from the try, which began when it was sealed at the
+            // earliest.
+            let age = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let sealed_at = Duration::from_nanos(sealed.sealed_ns);
+            sealed.doubt = Some((age.saturating_sub(sealed_at), now));
+        }
+        sequence.hold_until = now + pause;
+        if why == Failure::ConnectionLost {
+            sealed.lost_connections = sealed.lost_connections.saturating_add(1);
+            let value = record::write_sealed(sealed);
+            self.journal.put(&record::key(b'g', sequence.key), &value);
+        }
+        if why == Failure::TooLarge {
+            sequence.limit = (sealed.bytes() / 2).max(MIN_LIMIT);
+            if sealed.doubt.is_none() {
+                // No try can have been stored: the bounds are free again.
+                let chunks = sealed.chunks.clone();
+                self.unseal(sequence);
+                for chunk in chunks {
+                    let idx = sequence.position(chunk.handle);
+                    if let Some(stream) = idx.and_then(|idx| sequence.streams.get_mut(idx)) {
+                        stream.flushed = crate::Flush::None;
+                        stream.sent = stream.sent.min(chunk.start);
+                        stream.barren = stream.barren.min(chunk.start);
+                    }
+                }
+            }
+        }
+    }
+}

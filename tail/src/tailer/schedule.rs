@@ -1,0 +1,142 @@
+//! When a sequence has something to send: lingering, flushes, ends, turns.
+
+use super::Tailer;
+use crate::group::Flush;
+use crate::stream::{Phase, Sequence};
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// Unsent bytes of one stream that do not wait for a quiet moment.
+const FULL: u64 = 256 << 10;
+
+/// Of so many turns one goes to the files that are not rotated, so that a container that rotates
+/// faster than it can be read does not starve the others.
+const FAIR_TURN: u32 = 4;
+
+impl Tailer {
+    /// When a group of this sequence can be built; `None`: nothing is due by time.
+    fn due(&self, sequence: &Sequence, now: Duration) -> Option<Duration> {
+        if sequence.in_flight.is_some() {
+            return None;
+        }
+        if sequence.sealed.is_some() {
+            return Some(sequence.hold_until);
+        }
+        let o = &self.options;
+        let mut due: Option<Duration> = None;
+        let mut consider = |at: Duration| due = Some(due.map_or(at, |due| due.min(at)));
+        for (idx, stream) in sequence.streams.iter().enumerate() {
+            match stream.phase {
+                Phase::Done => continue,
+                Phase::Vanished { .. } => {
+                    consider(now);
+                    break;
+                }
+                Phase::Missing { since, .. } => {
+                    consider(since + o.final_after);
+                    break;
+                }
+                Phase::Live => {}
+            }
+            let has_successor = sequence.successor_since(idx).is_some();
+            let over = sequence.over_at(idx, o.final_after);
+            let is_open_ended = stream.size > stream.sent;
+            // Once the end is final there is something to say of it, but not twice: the rest of a
+            // file that waits for its successor's lines goes with these.
+            if let Some(over) = over
+                && (over > now
+                    || stream.unread() == 0
+                    || is_open_ended
+                    || (!has_successor && stream.flushed < Flush::Hard))
+            {
+                consider(over);
+            }
+            if stream.unread() == 0 {
+                continue;
+            }
+            if stream.size > stream.sent.max(stream.barren) {
+                let hurries = has_successor || stream.size - stream.sent >= FULL;
+                consider(if hurries {
+                    now
+                } else {
+                    (stream.last_grow + o.linger).min(stream.first_unsent + o.max_age)
+                });
+            }
+            if !has_successor && stream.acked.low() < stream.sent {
+                match stream.flushed {
+                    Flush::None => consider(stream.last_grow + o.linger),
+                    Flush::Soft => consider(stream.last_grow + o.hard_flush),
+                    Flush::Hard => {}
+                }
+            }
+            if is_open_ended {
+                // The last line has no newline.
+                consider(stream.last_grow + 2 * o.final_after);
+            }
+            if !has_successor || is_open_ended {
+                break;
+            }
+        }
+        due.map(|due| due.max(sequence.hold_until))
+    }
+
+    /// Puts a sequence into the queue or sets its timer.
+    pub(super) fn reschedule(&mut self, slot: u32, now: Duration) {
+        let Some(sequence) = self.sequence(slot) else { return };
+        if sequence.is_queued {
+            return;
+        }
+        let Some(due) = self.due(sequence, now) else { return };
+        let is_urgent = sequence.streams.iter().filter(|stream| stream.unread() > 0).count() > 1
+            || sequence.streams.iter().any(|stream| stream.deleted_since.is_some());
+        let timer = sequence.timer;
+        let is_ready = due <= now;
+        if is_ready {
+            let queue = if is_urgent { &mut self.ready[0] } else { &mut self.ready[1] };
+            queue.push_back(slot);
+        } else if timer.is_none_or(|timer| due < timer || timer <= now) {
+            self.timers.push(Reverse((due, slot)));
+        } else {
+            // An earlier timer looks again.
+            return;
+        }
+        if let Some(Some(sequence)) = self.sequences.get_mut(slot as usize) {
+            sequence.is_queued = is_ready;
+            sequence.timer = if is_ready { None } else { Some(due) };
+        }
+    }
+
+    pub(super) fn fire_timers(&mut self, now: Duration) {
+        while let Some(Reverse((at, slot))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            if let Some(Some(sequence)) = self.sequences.get_mut(slot as usize)
+                && sequence.timer == Some(at)
+            {
+                sequence.timer = None;
+                self.reschedule(slot, now);
+            }
+        }
+    }
+
+    /// The next sequence whose turn it is.
+    pub(super) fn next_ready(&mut self) -> Option<u32> {
+        self.turn = self.turn.wrapping_add(1);
+        let first = usize::from(self.turn.is_multiple_of(FAIR_TURN));
+        for queue in [first, 1 - first] {
+            while let Some(slot) = self.ready.get_mut(queue).and_then(|queue| queue.pop_front()) {
+                if let Some(Some(sequence)) = self.sequences.get_mut(slot as usize) {
+                    sequence.is_queued = false;
+                    return Some(slot);
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn n_ready(&self) -> usize {
+        self.ready.iter().map(std::collections::VecDeque::len).sum()
+    }
+}

@@ -1,0 +1,189 @@
+//! One inotify instance for everything: watches on folders, events read without blocking.
+//!
+//! The kernel's queue is the only queue. A thread waits until the instance is readable, calls
+//! `wake`, and then rests until [`Watcher::rearm`], so that a busy node costs a bounded number of
+//! wake-ups a second however many lines are written, and an idle one costs none. This, the choice
+//! of events (no `OPEN`, which our own opens would raise) and the memory of 10,000 watches are why
+//! it stands on rustix and not on the crate `notify`.
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+/// What happened to a name in a watched folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Bytes were written, or the file was truncated.
+    Modified,
+    /// Created, moved here, moved away, deleted, or its rights changed.
+    Name,
+}
+
+/// What [`Watcher::next`] answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A name in a watched folder changed.
+    Changed(Arc<Path>, PathBuf, Change),
+    /// The folder itself is gone; its watch has ended.
+    FolderGone(Arc<Path>),
+    /// Events are lost: look at everything again.
+    Overflow,
+}
+
+struct Shared {
+    inotify: OwnedFd,
+    stop: OwnedFd,
+    armed: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// Watches on folders.
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    folders: HashMap<i32, Arc<Path>>,
+    by_path: HashMap<Arc<Path>, i32>,
+}
+
+impl Watcher {
+    /// Fails when no inotify instance is left.
+    pub(crate) fn new(wake: Arc<dyn Fn() + Send + Sync>) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
+            stop: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            armed: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        });
+        let waiter = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("tail-watch".to_owned())
+            .stack_size(64 << 10)
+            .spawn(move || wait(&waiter, &*wake))?;
+        Ok(Self { shared, thread: Some(thread), folders: HashMap::new(), by_path: HashMap::new() })
+    }
+
+    /// Watches a folder. True when it was not watched before.
+    pub(crate) fn add(&mut self, dir: &Path) -> io::Result<bool> {
+        if self.by_path.contains_key(dir) {
+            return Ok(false);
+        }
+        let flags = WatchFlags::MODIFY
+            | WatchFlags::ATTRIB
+            | WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF
+            | WatchFlags::ONLYDIR;
+        let watch = inotify::add_watch(&self.shared.inotify, dir, flags)?;
+        let path: Arc<Path> = dir.into();
+        // Two paths may lead to one folder: events then come under the one that was first, and
+        // the names below the other are found by rescans only.
+        self.folders.entry(watch).or_insert_with(|| Arc::clone(&path));
+        self.by_path.insert(path, watch);
+        Ok(true)
+    }
+
+    /// Ends a watch.
+    pub(crate) fn remove(&mut self, dir: &Path) {
+        if let Some(watch) = self.by_path.remove(dir)
+            && self.folders.get(&watch).is_some_and(|path| &**path == dir)
+        {
+            self.folders.remove(&watch);
+            // Fails when the folder is gone, and its watch with it.
+            let _gone = inotify::remove_watch(&self.shared.inotify, watch);
+        }
+    }
+
+    /// Takes events until `each` was called `max` times or none is left. True: perhaps more.
+    pub(crate) fn read(&mut self, max: usize, mut each: impl FnMut(Event)) -> bool {
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 16 << 10];
+        let shared = Arc::clone(&self.shared);
+        let mut reader = inotify::Reader::new(&shared.inotify, &mut buffer);
+        let mut taken = 0;
+        // A buffer that was read must be used up: what is left in it would be lost.
+        while taken < max || !reader.is_buffer_empty() {
+            let (watch, events, name) = match reader.next() {
+                Ok(event) => (
+                    event.wd(),
+                    event.events(),
+                    event.file_name().map(|name| PathBuf::from(OsStr::from_bytes(name.to_bytes()))),
+                ),
+                Err(Errno::INTR) => continue,
+                Err(_) => return false,
+            };
+            taken += 1;
+            if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+                each(Event::Overflow);
+                continue;
+            }
+            let gone = ReadFlags::IGNORED | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF;
+            if events.intersects(gone) {
+                if let Some(dir) = self.folders.remove(&watch) {
+                    self.by_path.remove(&dir);
+                    if events.contains(ReadFlags::MOVE_SELF) {
+                        let _gone = inotify::remove_watch(&shared.inotify, watch);
+                    }
+                    each(Event::FolderGone(dir));
+                }
+                continue;
+            }
+            let (Some(dir), Some(name)) = (self.folders.get(&watch), name) else { continue };
+            let change = if events.contains(ReadFlags::MODIFY) {
+                Change::Modified
+            } else {
+                Change::Name
+            };
+            each(Event::Changed(Arc::clone(dir), name, change));
+        }
+        true
+    }
+
+    /// Asks for the next call of `wake`.
+    pub(crate) fn rearm(&self) {
+        self.shared.armed.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        let _full = rustix::io::write(&self.shared.stop, &1_u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn wait(shared: &Shared, wake: &(dyn Fn() + Send + Sync)) {
+    while !shared.stopped.load(Ordering::Acquire) {
+        if !shared.armed.swap(false, Ordering::AcqRel) {
+            std::thread::park();
+            continue;
+        }
+        let mut fds = [
+            PollFd::new(&shared.inotify, PollFlags::IN),
+            PollFd::new(&shared.stop, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) => wake(),
+            // Interrupted: wait again.
+            Err(_) => shared.armed.store(true, Ordering::Release),
+        }
+    }
+}
