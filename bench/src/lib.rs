@@ -32,6 +32,8 @@ pub mod usage;
 /// Reading and inflating request bodies.
 pub mod body;
 
+mod serve;
+
 /// A null Elasticsearch.
 pub mod null_store;
 

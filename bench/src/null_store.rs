@@ -4,31 +4,23 @@
 //! at start, and 201 for every document, honouring `filter_path` so that answers are as small as
 //! real ones. It runs on threads of its own in the measuring process, whose CPU is not counted.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
     body::inflate_into,
     marker::{Balance, Ledger},
+    serve::{Served, serve},
 };
 
 /// Whom the null store claims to be.
@@ -67,9 +59,8 @@ pub struct Counts {
 /// A running null store; it stops when dropped.
 #[derive(Debug)]
 pub struct NullStore {
-    address: SocketAddr,
+    served: Served,
     state: Arc<State>,
-    _runtime: Runtime,
 }
 
 #[derive(Debug)]
@@ -86,18 +77,6 @@ struct State {
 impl NullStore {
     /// Starts listening on a free port of 127.0.0.1.
     pub fn start(options: Options) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("null-store")
-            .enable_all()
-            .build()
-            .context("cannot start the null store")?;
-        let listener = runtime
-            .block_on(TcpListener::bind(("127.0.0.1", 0)))
-            .context("cannot listen on 127.0.0.1")?;
-        let address = listener
-            .local_addr()
-            .context("cannot tell the null store's port")?;
         let state = Arc::new(State {
             claim: options.claim,
             requests: AtomicU64::new(0),
@@ -109,39 +88,22 @@ impl NullStore {
                 .markers
                 .map(|markers| Mutex::new(Ledger::new(markers))),
         });
-        let accepting = Arc::clone(&state);
-        // The runtime owns this task and ends it when the store is dropped.
-        runtime.spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let state = Arc::clone(&accepting);
-                tokio::spawn(async move {
-                    let service = service_fn(move |request| {
-                        let state = Arc::clone(&state);
-                        async move { Ok::<_, Infallible>(state.answer(request).await) }
-                    });
-                    // A peer that goes away in the middle is ordinary here.
-                    http1::Builder::new()
-                        .serve_connection(TokioIo::new(connection), service)
-                        .await
-                        .ok();
-                });
-            }
-        });
-        Ok(Self {
-            address,
-            state,
-            _runtime: runtime,
-        })
+        let answering = Arc::clone(&state);
+        let served = serve("null store", move |request| {
+            let state = Arc::clone(&answering);
+            async move { state.answer(request).await }
+        })?;
+        Ok(Self { served, state })
     }
 
     /// Base URL.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.served.address)
     }
 
     /// Port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.served.address.port()
     }
 
     /// What has come in so far.
@@ -303,7 +265,7 @@ mod tests {
 
     /// One request over a plain socket, closed behind it.
     fn post(store: &NullStore, path: &str, headers: &str, body: &[u8]) -> String {
-        let mut socket = std::net::TcpStream::connect(store.address).unwrap();
+        let mut socket = std::net::TcpStream::connect(store.served.address).unwrap();
         let length = body.len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"

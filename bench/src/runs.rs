@@ -1,1 +1,419 @@
-//! The programs under measurement and the table of results.
+//! The programs under measurement, one run each, and the table of results.
+//!
+//! A run starts the programs on fresh data directories, waits until every marker of the workload
+//! has arrived at the far end (or nothing has moved for a while), and reads CPU and memory of the
+//! programs before it stops them. The far end works in this process and is not counted.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    marker::Balance,
+    null_aggregator::NullAggregator,
+    null_store::{Claim, NullStore, Options},
+    usage::Usage,
+    workload::Workload,
+};
+
+/// Nothing arriving for so long ends a run; what is missing then is lost.
+const STUCK: Duration = Duration::from_secs(20);
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What to run on what.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// The workload, as it was written.
+    pub workload: &'a Workload,
+    /// The glob that finds it.
+    pub glob: String,
+    /// The directory above it.
+    pub root: PathBuf,
+    /// Where the programs under measurement are.
+    pub bin_dir: PathBuf,
+    /// Room for data directories, removed after each run.
+    pub scratch: PathBuf,
+    /// The agent's compression: `zstd` or `gzip`.
+    pub agent_compression: String,
+    /// The bulk bodies' compression: `auto`, `gzip`, `zstd` or `none`.
+    pub bulk_compression: String,
+    /// `buffer` or `store`.
+    pub ack: String,
+    /// Whom the null store claims to be.
+    pub claim: Claim,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// What was measured.
+    pub name: String,
+    /// Bytes of log it worked on.
+    pub log_bytes: u64,
+    /// What its processes used.
+    pub usage: Usage,
+    /// From start to the last arrival.
+    pub wall: Duration,
+    /// Bytes it sent.
+    pub wire_bytes: u64,
+    /// Losses and doubles, by marker.
+    pub balance: Balance,
+}
+
+/// A program that ends when dropped.
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    fn start(name: &'static str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let output = File::create(log).context("cannot create a log file")?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().context("cannot share a log file")?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("cannot start {name} ({:?})", command.get_program()))?;
+        Ok(Self {
+            name,
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    fn usage(&self) -> anyhow::Result<Usage> {
+        Usage::of(self.child.id())
+    }
+
+    fn check_alive(&mut self) -> anyhow::Result<()> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = lines[lines.len().saturating_sub(20)..].join("\n");
+            bail!("{} ended: {status}\n{end}", self.name);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A process that is gone already needs neither.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Bench<'_> {
+    /// The agent, shipping to a null aggregator.
+    pub fn agent_alone(&self) -> anyhow::Result<Row> {
+        let far_end = NullAggregator::start(Some(self.workload.markers))?;
+        let dir = self.fresh_dir("agent")?;
+        let started = SystemTime::now();
+        let mut agent = self.start_agent(&dir, &far_end.url())?;
+        let wall = self.wait(started, &mut [&mut agent], || far_end.arrived())?;
+        let row = Row {
+            name: format!("tailrace-agent alone ({})", self.agent_compression),
+            log_bytes: self.workload.bytes,
+            usage: agent.usage()?,
+            wall,
+            wire_bytes: far_end.counts().wire_bytes,
+            balance: balance(far_end.balance()),
+        };
+        drop(agent);
+        remove(&dir);
+        Ok(row)
+    }
+
+    /// Both programs to a null store: rows for the aggregator (the agent's CPU excluded), and both.
+    pub fn both(&self) -> anyhow::Result<[Row; 2]> {
+        let far_end = NullStore::start(Options {
+            claim: self.claim,
+            markers: Some(self.workload.markers),
+        })?;
+        let dir = self.fresh_dir("both")?;
+        let port = free_port()?;
+        let mut aggregator = self.start_aggregator(&dir, port, &far_end.url())?;
+        self.wait_listening(&mut aggregator, port)?;
+        let started = SystemTime::now();
+        let mut agent = self.start_agent(&dir, &format!("http://127.0.0.1:{port}"))?;
+        let wall = self.wait(started, &mut [&mut agent, &mut aggregator], || {
+            far_end.arrived()
+        })?;
+        let (agent_used, used) = (agent.usage()?, aggregator.usage()?);
+        let row = |name: String, usage: Usage| Row {
+            name,
+            log_bytes: self.workload.bytes,
+            usage,
+            wall,
+            wire_bytes: far_end.counts().wire_bytes,
+            balance: balance(far_end.balance()),
+        };
+        let together = Usage {
+            user: agent_used.user + used.user,
+            system: agent_used.system + used.system,
+            peak_rss: agent_used.peak_rss + used.peak_rss,
+            rss: agent_used.rss + used.rss,
+        };
+        let how = format!("ack {}, {}", self.ack, self.bulk_compression);
+        let rows = [
+            row(format!("tailrace-aggregator ({how})"), used),
+            row(format!("tailrace, both ({how})"), together),
+        ];
+        drop((agent, aggregator));
+        remove(&dir);
+        Ok(rows)
+    }
+
+    /// rsyslog with imfile and omelasticsearch; `None` when it is not installed.
+    pub fn rsyslog(&self) -> anyhow::Result<Option<Row>> {
+        let Some(program) = installed_rsyslog() else {
+            return Ok(None);
+        };
+        let far_end = NullStore::start(Options {
+            claim: self.claim,
+            markers: Some(self.workload.markers),
+        })?;
+        let dir = self.fresh_dir("rsyslog")?;
+        let config = dir.join("rsyslog.conf");
+        fs::write(&config, self.rsyslog_config(&dir, far_end.port()))
+            .context("cannot write rsyslog's config")?;
+        let started = SystemTime::now();
+        let mut command = Command::new(program);
+        command
+            .arg("-n")
+            .arg("-f")
+            .arg(&config)
+            .arg("-i")
+            .arg(dir.join("pid"));
+        let mut rsyslog = Running::start("rsyslogd", &mut command, &dir.join("log"))?;
+        let wall = self.wait(started, &mut [&mut rsyslog], || far_end.arrived())?;
+        let row = Row {
+            name: "rsyslog (imfile → omelasticsearch, nothing parsed or joined)".to_owned(),
+            log_bytes: self.workload.bytes,
+            usage: rsyslog.usage()?,
+            wall,
+            wire_bytes: far_end.counts().wire_bytes,
+            balance: balance(far_end.balance()),
+        };
+        drop(rsyslog);
+        remove(&dir);
+        Ok(Some(row))
+    }
+
+    fn start_agent(&self, dir: &Path, aggregator: &str) -> anyhow::Result<Running> {
+        let config = dir.join("agent.yaml");
+        let yaml = format!(
+            "data_dir: {dir}/agent-data\nnode_name: bench\nlisten: 127.0.0.1:{port}\n\
+             aggregators: [{aggregator}]\nbatch: {{compression: {compression}}}\nfiles:\n  \
+             include: ['{glob}']\n  start_at: beginning\n  allowed_roots: ['{root}']\n",
+            dir = dir.display(),
+            port = free_port()?,
+            compression = self.agent_compression,
+            glob = self.glob,
+            root = self.root.display()
+        );
+        fs::write(&config, yaml).context("cannot write the agent's config")?;
+        let mut command = Command::new(self.bin_dir.join("tailrace-agent"));
+        command.arg("--config").arg(&config);
+        Running::start("tailrace-agent", &mut command, &dir.join("agent.log"))
+    }
+
+    fn start_aggregator(&self, dir: &Path, port: u16, store: &str) -> anyhow::Result<Running> {
+        let config = dir.join("aggregator.yaml");
+        let yaml = format!(
+            "data_dir: {dir}/aggregator-data\nlisten: 127.0.0.1:{port}\nack: {ack}\noutputs:\n  \
+             - name: main\n    elasticsearch: {{hosts: ['{store}'], compression: {compression}}}\n",
+            dir = dir.display(),
+            ack = self.ack,
+            compression = self.bulk_compression
+        );
+        fs::write(&config, yaml).context("cannot write the aggregator's config")?;
+        let mut command = Command::new(self.bin_dir.join("tailrace-aggregator"));
+        command.arg("--config").arg(&config);
+        Running::start(
+            "tailrace-aggregator",
+            &mut command,
+            &dir.join("aggregator.log"),
+        )
+    }
+
+    fn rsyslog_config(&self, dir: &Path, port: u16) -> String {
+        // CRI's head has a fixed width here (nanoseconds, UTC), which is kind to rsyslog: it cuts
+        // by position, where it would otherwise need a parser.
+        format!(
+            r#"global(workDirectory="{dir}" maxMessageSize="64k")
+module(load="imfile")
+module(load="omelasticsearch")
+template(name="document" type="list" option.json="off") {{
+  constant(value="{{")
+  property(outname="@timestamp" name="msg" position.from="1" position.to="30" format="jsonf")
+  constant(value=",")
+  property(outname="log.iostream" name="msg" position.from="32" position.to="37" format="jsonf")
+  constant(value=",")
+  property(outname="message" name="msg" position.from="41" format="jsonf")
+  constant(value=",")
+  property(outname="log.file.path" name="$!metadata!filename" format="jsonf")
+  constant(value="}}")
+}}
+ruleset(name="ship") {{
+  action(type="omelasticsearch" server="127.0.0.1" serverport="{port}" template="document"
+    searchIndex="logs" searchType="" bulkmode="on" maxbytes="5m" action.resumeretrycount="-1"
+    queue.type="linkedlist" queue.size="100000" queue.dequeuebatchsize="8000"
+    queue.workerthreads="1" queue.timeoutenqueue="60000")
+}}
+input(type="imfile" file="{glob}" tag="log" ruleset="ship" addMetadata="on"
+  freshStartTail="off" persistStateInterval="10000")
+"#,
+            dir = dir.display(),
+            glob = self.glob
+        )
+    }
+
+    /// Waits until all markers have arrived, or nothing moves any more; returns the time it took.
+    fn wait(
+        &self,
+        started: SystemTime,
+        programs: &mut [&mut Running],
+        arrived: impl Fn() -> Option<u64>,
+    ) -> anyhow::Result<Duration> {
+        let wanted = u64::from(self.workload.markers);
+        let elapsed = || started.elapsed().unwrap_or_default();
+        let (mut last, mut moved) = (0, Duration::ZERO);
+        loop {
+            let now = arrived().unwrap_or(wanted);
+            if now != last {
+                (last, moved) = (now, elapsed());
+            }
+            if now >= wanted || elapsed() > moved + STUCK {
+                return Ok(moved);
+            }
+            for program in &mut *programs {
+                program.check_alive()?;
+            }
+            pause();
+        }
+    }
+
+    fn wait_listening(&self, program: &mut Running, port: u16) -> anyhow::Result<()> {
+        let started = SystemTime::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            program.check_alive()?;
+            if started.elapsed().unwrap_or_default() > STUCK {
+                bail!("{} does not listen on port {port}", program.name);
+            }
+            pause();
+        }
+        Ok(())
+    }
+
+    fn fresh_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let dir = self.scratch.join(name);
+        remove(&dir);
+        fs::create_dir_all(&dir).context("cannot create a data directory")?;
+        Ok(dir)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that polls, with a deadline"
+)]
+fn pause() {
+    std::thread::sleep(POLL);
+}
+
+/// Removes a directory; one that is not there, or stays, harms nobody: all lie in a temporary one.
+fn remove(dir: &Path) {
+    fs::remove_dir_all(dir).ok();
+}
+
+fn balance(balance: Option<Balance>) -> Balance {
+    balance.unwrap_or(Balance {
+        lost: 0,
+        doubled: 0,
+        strangers: 0,
+    })
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
+    Ok(listener
+        .local_addr()
+        .context("cannot find a free port")?
+        .port())
+}
+
+fn installed_rsyslog() -> Option<PathBuf> {
+    let module = "/usr/lib/x86_64-linux-gnu/rsyslog/omelasticsearch.so";
+    let program = PathBuf::from("/usr/sbin/rsyslogd");
+    (program.exists() && Path::new(module).exists()).then_some(program)
+}
+
+/// The rows as a Markdown table.
+pub fn markdown(rows: &[Row]) -> String {
+    let mut out = String::from(
+        "| system | MB of log per CPU-second | CPU s (user + sys) | MB/s wall | peak RSS MiB | \
+         MB sent | lost | doubled |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for row in rows {
+        let megabytes = row.log_bytes as f64 / 1e6;
+        let cpu = row.usage.cpu().as_secs_f64();
+        out.push_str(&format!(
+            "| {} | {:.0} | {:.2} ({:.2} + {:.2}) | {:.0} | {:.0} | {:.0} | {} | {} |\n",
+            row.name,
+            megabytes / cpu.max(0.001),
+            cpu,
+            row.usage.user.as_secs_f64(),
+            row.usage.system.as_secs_f64(),
+            megabytes / row.wall.as_secs_f64().max(0.001),
+            row.usage.peak_rss as f64 / f64::from(1 << 20),
+            row.wire_bytes as f64 / 1e6,
+            row.balance.lost,
+            row.balance.doubled,
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_one_line_of_the_table() {
+        let row = Row {
+            name: "x".into(),
+            log_bytes: 500_000_000,
+            usage: Usage {
+                user: Duration::from_millis(1500),
+                system: Duration::from_millis(500),
+                peak_rss: 10 << 20,
+                rss: 0,
+            },
+            wall: Duration::from_secs(4),
+            wire_bytes: 50_000_000,
+            balance: Balance {
+                lost: 1,
+                doubled: 2,
+                strangers: 0,
+            },
+        };
+        let table = markdown(&[row]);
+        let last = table.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "| x | 250 | 2.00 (1.50 + 0.50) | 125 | 10 | 50 | 1 | 2 |"
+        );
+    }
+}
