@@ -7,6 +7,7 @@
 use std::{
     fs::{self, File},
     io::Write,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
@@ -49,7 +50,9 @@ impl Process {
             .append(true)
             .open(log)
             .with_context(|| format!("cannot open `{}`", log.display()))?;
+        // A group of its own: Ctrl-C is for the test alone, which stops its children in order.
         let child = command
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone().context("cannot share a log file")?)
             .stderr(output)
@@ -198,6 +201,7 @@ impl Guard {
             rm -rf "$dir""#;
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "guard"])
+            .process_group(0)
             .arg(sweep.unwrap_or(Path::new("")))
             .args(pids.iter().map(u32::to_string))
             .stdin(Stdio::piped())

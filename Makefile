@@ -1,0 +1,56 @@
+# `make help` lists what there is. Everything is built outside the checkout.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TAILRACE_CACHE ?= $(HOME)/.cache/tailrace
+CARGO_TARGET_DIR ?= $(TAILRACE_CACHE)/target
+export TAILRACE_CACHE CARGO_TARGET_DIR
+
+# Seconds for each fuzz target of `make fuzz`.
+SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),10)
+# Arguments of `make bench`, for example ARGS='--mib 200 --only agent'.
+ARGS ?=
+FAST := $(CARGO_TARGET_DIR)/fast
+
+.PHONY: help run test unit e2e bench lint image fuzz binaries prune doctor
+
+help: ## this list
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: prune binaries ## try it: logs of this machine, or of a made-up shop, into Elasticsearch
+	@cargo build --profile fast -q -p tests --bin tailrace-run
+	@TAILRACE_BIN_DIR=$(FAST) $(FAST)/tailrace-run
+
+test: doctor prune ## everything: unit tests, then end-to-end tests with real servers
+	@scripts/test.sh
+
+unit: prune ## the tests that need no server
+	cargo test --workspace --exclude tests
+
+e2e: prune binaries ## the end-to-end tests alone; E2E='--test path kill' picks some
+	TAILRACE_BIN_DIR=$(FAST) cargo test -p tests $(E2E)
+
+bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles; ARGS='--mib 200'
+	@$(FAST)/tailrace-bench $(ARGS)
+
+lint: prune ## formatting, clippy and documentation, warnings refused
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+
+image: ## static binaries and container images
+	k8s/image.sh
+
+fuzz: prune ## every fuzz target for SECONDS=10 each (needs nightly and cargo-fuzz)
+	@scripts/fuzz.sh $(SECONDS_EACH)
+
+binaries: ## the programs, optimised, as tests and benchmarks use them
+	cargo build --profile fast -p agent -p aggregator -p bench
+
+doctor: ## what of the tests' needs this machine has, installing what it can
+	@scripts/doctor.sh
+
+prune:
+	@scripts/prune.sh

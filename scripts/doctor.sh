@@ -1,0 +1,53 @@
+#!/bin/bash
+# Tells what the tests need and whether it is here; as root on Debian it installs what is missing.
+set -eu
+
+javas() { # the versions of all JDKs that can be found, one a line
+    for home in ${JAVA_HOME:-} /usr/lib/jvm/* "$(dirname "$(dirname "$(readlink -f "$(command -v java || echo /none/bin/java)")")")"; do
+        if [ -x "$home/bin/javac" ] && [ -f "$home/release" ]; then
+            sed -n 's/^JAVA_VERSION="\(1\.\)\{0,1\}\([0-9]*\).*/\2/p' "$home/release"
+        fi
+    done | sort -nu
+}
+
+has_java() { javas | awk -v least="$1" '$1 >= least { found = 1 } END { exit !found }'; }
+
+install() { # install PACKAGE...: the first that there is
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
+    [ -n "${updated:-}" ] || { apt-get update -qq </dev/null >/dev/null 2>&1 || true; updated=1; }
+    for package in "$@"; do
+        if apt-cache show "$package" >/dev/null 2>&1; then
+            echo "    installing $package"
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" \
+                </dev/null >/dev/null 2>&1 && return 0
+        fi
+    done
+    return 1
+}
+
+missing=0
+need() { # need WHAT TEST WHY PACKAGE...
+    local what=$1 test=$2 why=$3
+    shift 3
+    if eval "$test" >/dev/null 2>&1; then
+        echo "  found    $what"
+    elif install "$@" && eval "$test" >/dev/null 2>&1; then
+        echo "  installed $what"
+    else
+        echo "  MISSING  $what: $why"
+        missing=1
+    fi
+}
+
+echo "What the tests need:"
+need "cargo" "command -v cargo" "install Rust (rustup.rs)"
+need "a C compiler" "command -v cc" "zstd and ring are built with it (Debian: gcc)" gcc
+need "mvn" "command -v mvn" "it fetches the servers from Maven Central (Debian: maven)" maven
+need "JDK 17+" "has_java 17" "Elasticsearch 8 runs on it (Debian: openjdk-17-jdk-headless)" \
+    openjdk-17-jdk-headless default-jdk-headless openjdk-21-jdk-headless openjdk-25-jdk-headless
+need "JDK 21+" "has_java 21" "OpenSearch 3 and Elasticsearch 9 run on it; name one by JAVA_HOME" \
+    openjdk-21-jdk-headless openjdk-25-jdk-headless
+echo "  JDKs: $(javas | tr '\n' ' ')"
+if [ "$missing" = 1 ]; then
+    echo "Tests that need what is missing will fail and say so."
+fi
