@@ -5,6 +5,21 @@
 //! configured per container. Where an event ends follows from content alone, so every try of a
 //! chunk by any aggregator decides alike (DELIVERY rules 6 to 9). The version of these rules is
 //! [`VERSION`]; a change that moves an event's bounds raises it and keeps the old one callable.
+//!
+//! # Decided where runtimes and readers differ
+//!
+//! - stdout and stderr are joined apart, and each has its own position ([`Positions`]).
+//! - A line of parts has the time of its first part; its rest joins however late it comes. Its
+//!   parts may stand [`Options::max_line`] more than [`Options::max_span`] apart from the first, so
+//!   that the span tears no line that the length allows.
+//! - Blank lines are records. One `\r` at the end of a line is left out of the message.
+//! - A line that is not in the format is a record tagged [`Tags::FRAMING_ERROR`] with the line as it
+//!   stands. It neither joins nor ends what is open around it, and counts as stdout for positions.
+//! - A line over the limit is cut by content ([`Tags::CUT`]), and its event ends with the cut.
+//! - An exception that a logger prints on lines of its own joins the line before it when that has
+//!   a level from warning up; behind other lines it is an event by itself. Frames join every line.
+//! - Lines that belong to a trace only if a later line says so are kept with it until that is
+//!   known, and are events of their own when it is not so.
 
 mod cri;
 mod docker;

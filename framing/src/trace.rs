@@ -200,11 +200,26 @@ pub(crate) fn step(state: State, next: Next<'_>) -> Step {
 /// Judges the line after a first line that heads no trace by its start: a log line with an
 /// exception in its midst, or one that a logger prints an exception behind.
 fn plain(next: Next<'_>) -> Step {
-    python::after_plain(next)
+    if next.line.is_empty() {
+        // Spring Boot leaves a line blank before the exception.
+        return match words::is_severe(next.first) {
+            true => Step::unsure(State::Plain, next.n_unsure, 1),
+            false => Step::START,
+        };
+    }
+    if next.first.trim_ascii().is_empty() {
+        return Step::START;
+    }
+    let step = python::after_plain(next)
         .or_else(|| go::after_plain(next))
         .or_else(|| numbered::after_plain(next))
         .or_else(|| frames::after_plain(next))
-        .unwrap_or(Step::START)
+        .unwrap_or(Step::START);
+    if next.n_unsure == 0 || step.heads {
+        step
+    } else {
+        Step::START
+    }
 }
 
 /// Tells whether a line that heads no trace by its start does so by what is in it.

@@ -419,6 +419,17 @@ fn long_lines_are_cut_and_nothing_is_lost() {
         }]
     );
 
+    // The agent sends the pieces as chunks of their own; the cuts are the same.
+    let pieces = [
+        input(A, 0, &text[..60], true),
+        input(A, 60, &text[60..120], true),
+        input(A, 120, &text[120..], true),
+    ];
+    frame(Format::Raw, &pieces, Flush::Hard, &options, &mut frames);
+    let tags: Vec<Tags> = frames.records().iter().map(|record| record.tags).collect();
+    assert_eq!(tags, [Tags::CUT, Tags::CUT, Tags::NONE]);
+    assert_eq!(frames.positions()[2].stdout, 150);
+
     // Parts that are too much together.
     let lines: Vec<String> = (0..5)
         .map(|_| cri(0, "stdout", "P", "0123456789012345678"))

@@ -1,6 +1,6 @@
 //! Traces as the runtimes print them: each is one event, and lines around it are not in it.
 
-use framing::{Flush, Format, Frames, Input, Options, Positions, frame};
+use framing::{Flush, Format, Frames, Input, Iostream, Options, Positions, Record, frame};
 
 /// Frames `text` as a raw file, flushed at its end.
 fn events(text: &str, flush: Flush) -> Vec<String> {
@@ -75,6 +75,48 @@ fn a_trace_that_follows_itself_is_two_events() {
     }
 }
 
+/// Rule 9: stdout and stderr are joined apart, whatever is between the lines, and in parts too.
+#[test]
+fn a_trace_is_not_torn_by_the_other_iostream() {
+    let time = "2026-01-01T00:00:00.000000001Z";
+    for (name, trace) in traces() {
+        let trace = trace.trim_end_matches('\n');
+        let mut text = String::new();
+        for line in trace.split('\n') {
+            let (start, end) = line.split_at_checked(line.len() / 2).unwrap_or((line, ""));
+            text += &format!("{time} stderr P {start}\n{time} stdout F between\n");
+            text += &format!("{time} stderr F {end}\n{time} stdout F java.lang.Error: x\n");
+        }
+        let inputs = [Input {
+            stream: 1,
+            start: 0,
+            resume: Positions::default(),
+            eof: false,
+            bytes: text.as_bytes(),
+        }];
+        let mut frames = Frames::new();
+        frame(
+            Format::Cri,
+            &inputs,
+            Flush::Hard,
+            &Options::default(),
+            &mut frames,
+        );
+        let (stderr, stdout): (Vec<&Record>, Vec<&Record>) = frames
+            .records()
+            .iter()
+            .partition(|record| record.iostream == Some(Iostream::Stderr));
+        assert_eq!(stderr.len(), 1, "{name}");
+        assert_eq!(
+            String::from_utf8_lossy(frames.message(stderr[0], &inputs)),
+            trace,
+            "{name}"
+        );
+        assert!(!frames.parts_of(stderr[0]).is_empty());
+        assert_eq!(stdout.len(), 2 * trace.split('\n').count(), "{name}");
+    }
+}
+
 /// Rule 7: a soft flush ends ordinary events, a hard one traces too.
 #[test]
 fn soft_flush_waits_for_the_rest_of_a_trace_from_its_head_on() {
@@ -122,6 +164,13 @@ fn ordinary_lines_are_not_joined() {
         "title",
         "==================",
         "goroutine",
+        "12:00 ERROR failed",
+        "",
+        "\tat nobody's",
+        "12:00 ERROR failed",
+        "",
+        "12:00 ERROR failed",
+        "",
         "",
         "",
     ];

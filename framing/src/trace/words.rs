@@ -7,7 +7,7 @@ use memchr::memmem;
 #[inline]
 pub(super) fn is_marked(line: &[u8]) -> bool {
     let Some(&first) = line.first() else {
-        return false;
+        return true;
     };
     let starts: &[&[u8]] = match first {
         b' ' | b'\t' => return is_marked_indented(line.trim_ascii()),
