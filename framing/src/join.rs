@@ -5,13 +5,15 @@
 //! start of what is open on. So framing may begin anew at every position that it answers, and an
 //! aggregator that gets the rest of a log decides as the one before it would have.
 
+mod emit;
+
 use std::mem;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::record::{ARENA, Piece};
+use crate::record::Piece;
 use crate::trace::{self, Next, State, Verdict};
-use crate::{Flush, Format, Frames, Input, Iostream, Options, Part, Positions, Record, Tags};
+use crate::{Flush, Format, Frames, Input, Iostream, Options, Positions, Tags};
 
 /// Index of the side of stdout and of raw files.
 pub(crate) const STDOUT: usize = 0;
@@ -150,7 +152,10 @@ impl<'e, 'i> Joiner<'e, 'i> {
     #[inline]
     fn expire(&mut self, side: usize, at: u64, time_ns: Option<i64>, is_own: bool) {
         let max_gap = self.options.max_gap_ns;
-        let is_late = |last: Option<i64>| matches!((last, time_ns), (Some(last), Some(now)) if now.saturating_sub(last) > max_gap);
+        let is_late = |last: Option<i64>| {
+            last.zip(time_ns)
+                .is_some_and(|(last, now)| now.saturating_sub(last) > max_gap)
+        };
         while let (Some(first), Some(last)) = (
             self.sides[side].extents.first(),
             self.sides[side].lines.last(),
@@ -190,11 +195,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
         if physical.cut {
             line.tags |= Tags::CUT;
         }
-        let side = if decoded.iostream == Some(Iostream::Stderr) {
-            STDERR
-        } else {
-            STDOUT
-        };
+        let side = decoded.side();
         if self.options.lines_only || decoded.tags.contains(Tags::FRAMING_ERROR) {
             if decoded.partial {
                 line.tags |= Tags::PARTIAL;
@@ -258,30 +259,6 @@ impl<'e, 'i> Joiner<'e, 'i> {
         open.pieces.clear();
         open.piece_extents = extents;
         open.piece_extents.clear();
-    }
-
-    /// Appends the bytes of `pieces` to the arena.
-    fn concatenate<'p>(
-        &mut self,
-        pieces: impl Iterator<Item = &'p Piece>,
-        separator: &[u8],
-    ) -> Piece {
-        let arena = &mut self.frames.arena;
-        let start = arena.len();
-        for (n, piece) in pieces.enumerate() {
-            if n > 0 {
-                arena.extend_from_slice(separator);
-            }
-            match piece.source {
-                ARENA => arena.extend_from_within(piece.start..piece.start + piece.length),
-                _ => arena.extend_from_slice(piece.bytes(self.inputs, &[])),
-            }
-        }
-        Piece {
-            source: ARENA,
-            start,
-            length: arena.len() - start,
-        }
     }
 
     /// Leaves out a carriage return at the end of a line that is not cut: terminals write them.
@@ -417,100 +394,6 @@ impl<'e, 'i> Joiner<'e, 'i> {
         }
     }
 
-    /// Adds a record of `lines`, which stand at `extents`.
-    #[inline]
-    fn record(
-        &mut self,
-        iostream: Option<Iostream>,
-        lines: &[Line],
-        extents: &[Extent],
-        head: usize,
-    ) {
-        let (Some(first), Some(line)) = (extents.first(), lines.first()) else {
-            return;
-        };
-        let first = first.physical;
-        let parts = self.parts(extents);
-        let (message, trace_at) = match lines {
-            [line] => (line.piece, None),
-            _ => {
-                let message = self.concatenate(lines.iter().map(|line| &line.piece), b"\n");
-                (message, self.trace_at(lines, head))
-            }
-        };
-        let same_stream = extents
-            .iter()
-            .take_while(|extent| self.stream(extent) == self.inputs[first.input].stream);
-        let end = same_stream
-            .last()
-            .map_or(first.end, |extent| extent.physical.end);
-        let record = Record {
-            stream: self.inputs[first.input].stream,
-            offset: first.start,
-            length: end - first.start,
-            parts,
-            input: u32::try_from(first.input).unwrap_or(ARENA - 1),
-            iostream,
-            time_ns: line.time_ns,
-            trace_at,
-            tags: lines.iter().fold(Tags::NONE, |tags, line| tags | line.tags),
-            hash: hash(extents),
-            message,
-        };
-        let records = &mut self.frames.records;
-        if let Some(last) = records.last() {
-            self.is_unsorted |= (last.input, last.offset) > (record.input, record.offset);
-        }
-        records.push(record);
-    }
-
-    fn stream(&self, extent: &Extent) -> u64 {
-        self.inputs[extent.physical.input].stream
-    }
-
-    /// Where in the message of `lines` the trace starts.
-    fn trace_at(&self, lines: &[Line], head: usize) -> Option<u32> {
-        let before = lines[..head]
-            .iter()
-            .map(|line| line.piece.length + 1)
-            .sum::<usize>();
-        let text = lines[head].piece.bytes(self.inputs, &self.frames.arena);
-        u32::try_from(before + trace::head_at(text)).ok()
-    }
-
-    /// Adds the runs of adjacent lines to the parts when there are more than one.
-    #[inline]
-    fn parts(&mut self, extents: &[Extent]) -> std::ops::Range<u32> {
-        let from = self.frames.parts.len();
-        if extents.len() > 1 {
-            let mut part: Option<Part> = None;
-            for extent in extents {
-                let stream = self.stream(extent);
-                let physical = extent.physical;
-                match &mut part {
-                    Some(part)
-                        if part.stream == stream && part.offset + part.length == physical.start =>
-                    {
-                        part.length += physical.end - physical.start;
-                    }
-                    _ => {
-                        self.frames.parts.extend(part);
-                        part = Some(Part {
-                            stream,
-                            offset: physical.start,
-                            length: physical.end - physical.start,
-                        });
-                    }
-                }
-            }
-            if self.frames.parts.len() > from {
-                self.frames.parts.extend(part);
-            }
-        }
-        let index = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        index(from)..index(self.frames.parts.len())
-    }
-
     /// Ends what the end of the inputs ends (DELIVERY rule 7). `eof`: the last stream is over.
     pub(crate) fn flush(&mut self, flush: Flush, eof: bool) {
         for side in [STDOUT, STDERR] {
@@ -572,13 +455,4 @@ impl<'e, 'i> Joiner<'e, 'i> {
         }
         self.frames.sides = mem::take(&mut self.sides);
     }
-}
-
-/// The hash that [`Record::hash`] documents.
-#[inline]
-fn hash(extents: &[Extent]) -> u32 {
-    let hash = extents.iter().fold(0_u64, |hash, extent| {
-        (hash.rotate_left(5) ^ extent.hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-    });
-    (hash >> 32) as u32
 }

@@ -24,7 +24,7 @@ impl TimeCache {
         }
         let (nanoseconds, rest) = fraction(rest)?;
         let offset = match rest {
-            b"Z" => 0,
+            b"Z" | b"z" => 0,
             _ => zone(rest)?,
         };
         Some(
@@ -142,6 +142,7 @@ mod tests {
         let cases: &[(&str, Option<Parsed>)] = &[
             ("1970-01-01T00:00:00Z", Some(Some(0))),
             ("1970-01-01T00:00:00.000000001Z", Some(Some(1))),
+            ("1970-01-01T00:00:00.000000001z", Some(Some(1))),
             ("1970-01-01T00:00:00.1Z", Some(Some(100_000_000))),
             ("1970-01-01T00:00:00.1234567899Z", Some(Some(123_456_789))),
             ("1969-12-31T23:59:59.5Z", Some(Some(-500_000_000))),
