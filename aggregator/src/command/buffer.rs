@@ -13,7 +13,7 @@ use ::buffer::inspect::{self, CatError, InspectedEntry, SegmentReport, SegmentSt
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use store::{BodyMeta, Encoding};
-use telemetry::table::{self, Table};
+use telemetry::table::Table;
 
 /// What to do with a buffer.
 #[derive(Debug, Clone, Subcommand)]
@@ -118,7 +118,7 @@ fn verify(dir: &Path, out: &mut dyn Write) -> anyhow::Result<bool> {
         "{} segments, {} entries, {}: {}",
         reports.len(),
         sum(|report| report.entries),
-        table::bytes(sum(|report| report.disk_bytes)),
+        size(sum(|report| report.disk_bytes)),
         if n_damaged == 0 { "sound".to_owned() } else { format!("{n_damaged} damaged") },
     )?;
     Ok(n_damaged == 0)
@@ -138,12 +138,32 @@ fn write_table(reports: &[SegmentReport], out: &mut dyn Write) -> io::Result<()>
             report.entries.to_string(),
             report.done.to_string(),
             report.in_doubt.to_string(),
-            table::bytes(report.undelivered_bytes),
-            table::bytes(report.disk_bytes),
-            age.map_or_else(|| "-".to_owned(), table::span),
+            size(report.undelivered_bytes),
+            size(report.disk_bytes),
+            age.map_or_else(|| "-".to_owned(), span),
         ]);
     }
-    write!(out, "{table}")
+    writeln!(out, "{}", table.to_string().trim_end())
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x400 => format!("{bytes} B"),
+        0x400..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+/// An age for people: its two largest units.
+fn span(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
 }
 
 fn state(report: &SegmentReport) -> &'static str {
@@ -217,7 +237,7 @@ fn write_head(entry: &InspectedEntry, out: &mut dyn Write) -> io::Result<()> {
     let created = i64::try_from(entry.created_ms).ok();
     let created = created.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let created = created.map_or_else(|| "?".to_owned(), |time| time.to_string());
-    let size = table::bytes(entry.body.len() as u64);
+    let size = size(entry.body.len() as u64);
     let done = if entry.is_done { " delivered" } else { "" };
     write!(out, "{}{done} {created} {size} ", entry.id)?;
     match BodyMeta::decode(&entry.head) {
