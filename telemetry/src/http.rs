@@ -1,10 +1,9 @@
-//! `/metrics`, `/healthz`, `/readyz` and JSON pages of both programs.
+//! `/metrics`, `/healthz`, `/readyz` and pages of the program's own, for both programs.
 //!
-//! [`handle`] answers one request, for a program that has a server of its own; [`serve`] is the
-//! server of one that has not. It holds few connections, each with a time limit, and needs nothing
-//! but a tokio runtime, of one thread too.
+//! [`handle`] answers one request and can stand behind any hyper service; [`serve`] is a small
+//! server around it with bounded connections, each of which has a deadline, so that nobody who
+//! opens connections can hold the program. It spawns on the current runtime of either kind.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -13,303 +12,226 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use serde_json::{Map, Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Connections that [`serve`] holds at once.
+/// Connections served at a time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a request's head may take, and a connection may idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A condition of readiness: `Err` says why it does not hold, for people.
-pub type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// The head of a request has to come within this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes a JSON text.
-pub type Page = Box<dyn Fn() -> String + Send + Sync>;
+/// A connection is closed after this time, whatever its state: each carries one request.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What can be asked of a program.
+/// How long connections in work may take once the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause after `accept` failed, as it does when descriptors are used up.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+type Page = Box<dyn Fn() -> String + Send + Sync>;
+
+/// What can be asked. Everything is computed when it is asked for.
 pub struct Endpoints {
     registry: Registry,
-    checks: Vec<(String, Check)>,
-    pages: BTreeMap<String, Page>,
+    checks: Vec<(&'static str, Check)>,
+    pages: Vec<(&'static str, Page)>,
 }
 
 impl fmt::Debug for Endpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let checks: Vec<&str> = self.checks.iter().map(|(name, _)| *name).collect();
+        let pages: Vec<&str> = self.pages.iter().map(|(path, _)| *path).collect();
         f.debug_struct("Endpoints")
-            .field("pages", &self.pages.keys())
-            .finish_non_exhaustive()
+            .field("checks", &checks)
+            .field("pages", &pages)
+            .finish()
     }
 }
 
 impl Endpoints {
-    /// `/metrics` shows `registry`; `/healthz` and `/readyz` say ok.
+    /// `/metrics` over `registry`, `/healthz`, and a `/readyz` that is always ready.
     pub fn new(registry: Registry) -> Self {
         Self {
             registry,
             checks: Vec::new(),
-            pages: BTreeMap::new(),
+            pages: Vec::new(),
         }
     }
 
-    /// Adds a condition of readiness.
+    /// Makes `/readyz` answer 503 while `check` fails; the error is the reason it shows.
     #[must_use]
     pub fn ready_when(
         mut self,
-        name: &str,
+        name: &'static str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.checks.push((name.to_owned(), Box::new(check)));
+        self.checks.push((name, Box::new(check)));
         self
     }
 
-    /// Adds a page of JSON at `path`.
+    /// Adds a page of JSON text at `path`.
     #[must_use]
-    pub fn page(mut self, path: &str, page: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        self.pages.insert(path.to_owned(), Box::new(page));
+    pub fn page(
+        mut self,
+        path: &'static str,
+        json: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.pages.push((path, Box::new(json)));
         self
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => answer(
+                StatusCode::OK,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                text,
+            ),
+            // Only a collector of ours can fail, as writing to a text cannot.
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "a collector failed\n"),
+        }
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let mut checks = Map::new();
+        let mut ready = true;
+        for (name, check) in &self.checks {
+            let result = check();
+            ready &= result.is_ok();
+            let value = match result {
+                Ok(()) => json!({"ok": true}),
+                Err(reason) => json!({"ok": false, "reason": reason}),
+            };
+            checks.insert((*name).to_owned(), value);
+        }
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let body = json!({"ready": ready, "checks": Value::Object(checks)});
+        answer(status, "application/json", format!("{body}\n"))
     }
 }
 
-/// Answers a request for one of the endpoints; `None` when its path is none of them.
+/// Answers a request for one of the endpoints; `None` when its path is none of theirs. The body
+/// of the request is not looked at.
 pub fn handle<B>(endpoints: &Endpoints, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
     let path = request.uri().path();
-    let known =
-        matches!(path, "/metrics" | "/healthz" | "/readyz") || endpoints.pages.contains_key(path);
-    if !known {
+    let page = endpoints.pages.iter().find(|(known, _)| *known == path);
+    if page.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
         return None;
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Some(response(
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            "use GET\n".to_owned(),
-        ));
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD here\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Some(response);
     }
-    Some(match path {
-        "/metrics" => metrics(&endpoints.registry),
-        "/healthz" => response(StatusCode::OK, TEXT, "ok\n".to_owned()),
-        "/readyz" => ready(&endpoints.checks),
-        _ => response(StatusCode::OK, JSON, endpoints.pages[path]()),
+    Some(match (path, page) {
+        (_, Some((_, json))) => answer(StatusCode::OK, "application/json", json()),
+        ("/metrics", _) => endpoints.metrics(),
+        ("/readyz", _) => endpoints.ready(),
+        _ => plain(StatusCode::OK, "ok\n"),
     })
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-
-fn metrics(registry: &Registry) -> Response<Full<Bytes>> {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            response(StatusCode::OK, kind, text)
-        }
-        Err(error) => response(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            TEXT,
-            format!("cannot encode the metrics: {error}\n"),
-        ),
-    }
-}
-
-fn ready(checks: &[(String, Check)]) -> Response<Full<Bytes>> {
-    let mut all = true;
-    let mut text = String::from("{\"checks\":{");
-    for (number, (name, check)) in checks.iter().enumerate() {
-        let answer = match check() {
-            Ok(()) => "ok".to_owned(),
-            Err(reason) => {
-                all = false;
-                reason
-            }
-        };
-        if number > 0 {
-            text.push(',');
-        }
-        text.push_str(&format!("{}:{}", json_string(name), json_string(&answer)));
-    }
-    text.push_str(&format!("}},\"ready\":{all}}}\n"));
-    let status = if all {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    response(status, JSON, text)
-}
-
-fn json_string(text: &str) -> String {
-    let mut json = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => {
-                json.push('\\');
-                json.push(character);
-            }
-            control if control.is_control() => {
-                json.push_str(&format!("\\u{:04x}", control as u32));
-            }
-            other => json.push(other),
-        }
-    }
-    json.push('"');
-    json
-}
-
-fn response(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
-/// Serves the endpoints on `listener` until `stop` resolves; then ends what is being answered and
-/// returns. What is no endpoint is a 404.
+/// Serves `endpoints` on `listener` until `stop` resolves, then lets requests in work end, for at
+/// most two seconds. Dropping the future closes everything at once.
 pub async fn serve(
     listener: TcpListener,
     endpoints: Arc<Endpoints>,
     stop: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
-    tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = stop.as_mut() => break,
-            accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.accept().await)
-            } => accepted,
-        };
-        while connections.try_join_next().is_some() {}
-        let (Ok(place), Ok((stream, _))) = accepted else {
-            // Out of descriptors, most likely.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let endpoints = Arc::clone(&endpoints);
-        connections.spawn(async move {
-            let _place = place;
-            let service = service_fn(move |request| {
-                let endpoints = Arc::clone(&endpoints);
-                async move {
-                    Ok::<_, Infallible>(handle(&endpoints, &request).unwrap_or_else(|| {
-                        response(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned())
-                    }))
+    let accept = async {
+        loop {
+            // The semaphore is never closed; without a place there is nothing to accept for.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            while connections.try_join_next().is_some() {}
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let endpoints = Arc::clone(&endpoints);
+                    let stopped = stopped.clone();
+                    connections.spawn(async move {
+                        let work = connection(stream, endpoints, stopped);
+                        drop(tokio::time::timeout(CONNECTION_TIMEOUT, work).await);
+                        drop(place);
+                    });
                 }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that goes away takes nothing with it.
-            drop(connection.await);
-        });
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = stop => {}
     }
-    connections.shutdown().await;
+    drop(listener);
+    stopping.send_replace(true);
+    let rest = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIMEOUT, rest).await.is_err() {
+        connections.shutdown().await;
+    }
 }
 
-/// Asks `address` for `path` and gives the body's text: what `status` commands do. Blocks, at most
-/// ten seconds.
-///
-/// # Errors
-/// When nobody answers there, or with another status than 200.
-pub fn fetch(address: std::net::SocketAddr, path: &str) -> std::io::Result<String> {
-    use std::io::{Error, Read, Write};
-    let limit = Duration::from_secs(10);
-    let mut stream = std::net::TcpStream::connect_timeout(&address, limit)?;
-    stream.set_read_timeout(Some(limit))?;
-    stream.set_write_timeout(Some(limit))?;
-    // HTTP/1.0: the answer ends with the connection, without chunks.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(64 << 20).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| Error::other(format!("{address} does not speak HTTP")))?;
-    let status = head.split_whitespace().nth(1).unwrap_or_default();
-    if status != "200" {
-        return Err(Error::other(format!(
-            "{address} answers {status} to {path}: {}",
-            body.trim()
-        )));
+/// Serves one connection.
+async fn connection(stream: TcpStream, endpoints: Arc<Endpoints>, mut stop: watch::Receiver<bool>) {
+    let service = service_fn(move |request| {
+        let response = handle(&endpoints, &request)
+            .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "not found\n"));
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // A connection that breaks is the asker's to notice.
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => {}
     }
-    Ok(body.to_owned())
+    connection.as_mut().graceful_shutdown();
+    drop(connection.await);
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    answer(status, "text/plain; charset=utf-8", text)
+}
+
+fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn get(path: &str) -> Request<()> {
-        Request::builder().uri(path).body(()).unwrap()
-    }
-
-    async fn text(response: Response<Full<Bytes>>) -> String {
-        use http_body_util::BodyExt as _;
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        String::from_utf8(bytes.to_vec()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn readiness_names_what_is_missing() {
-        let endpoints = Endpoints::new(Registry::default())
-            .ready_when("disk", || Ok(()))
-            .ready_when("store", || Err("no \"host\" answers".to_owned()));
-        let response = handle(&endpoints, &get("/readyz")).unwrap();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(
-            text(response).await,
-            "{\"checks\":{\"disk\":\"ok\",\"store\":\"no \\\"host\\\" answers\"},\"ready\":false}\n"
-        );
-    }
-
-    #[tokio::test]
-    async fn pages_metrics_and_strangers() {
-        let endpoints =
-            Endpoints::new(Registry::default()).page("/status", || "{\"a\":1}".to_owned());
-        assert_eq!(
-            text(handle(&endpoints, &get("/status")).unwrap()).await,
-            "{\"a\":1}"
-        );
-        assert!(
-            text(handle(&endpoints, &get("/metrics")).unwrap())
-                .await
-                .ends_with("# EOF\n")
-        );
-        assert!(handle(&endpoints, &get("/other")).is_none());
-        let post = Request::builder()
-            .method("POST")
-            .uri("/healthz")
-            .body(())
-            .unwrap();
-        let response = handle(&endpoints, &post).unwrap();
-        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
-    }
-
-    #[tokio::test]
-    async fn a_served_page_can_be_fetched_until_the_stop() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let endpoints =
-            Arc::new(Endpoints::new(Registry::default()).page("/status", || "{}".to_owned()));
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, endpoints, async { drop(stopped.await) }));
-        let fetched = tokio::task::spawn_blocking(move || {
-            (fetch(address, "/status"), fetch(address, "/nothing"))
-        });
-        let (page, nothing) = fetched.await.unwrap();
-        assert_eq!(page.unwrap(), "{}");
-        assert!(nothing.unwrap_err().to_string().contains("404"));
-        stop.send(()).unwrap();
-        server.await.unwrap();
-    }
-}
+mod tests;

@@ -1,6 +1,5 @@
-//! What both programs tell of themselves: log lines, metrics, health, tables for people.
-//!
-//! Nothing in here knows what is measured; the programs hand in registries, checks and JSON.
+//! What both programs tell of themselves: their log, `/metrics` and its companions, tables for
+//! people. Knows nothing of what it reports; the programs hand that in.
 
 pub mod http;
 pub mod logging;

@@ -1,112 +1,142 @@
-//! The process itself: memory, CPU, descriptors, start, version. Read from `/proc/self` when asked.
+//! The process's own figures, read from `/proc/self` when somebody asks: memory, CPU, descriptors,
+//! threads, start time; and the build. Names are those every Prometheus client uses.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::fs;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
-/// Adds `process_*` and `tailrace_build` to `registry`.
+/// Ticks a second in `/proc/self/stat`: fixed at 100 in Linux's interface to programs.
+const TICKS: f64 = 100.0;
+
+/// Adds `process_*` and `tailrace_build_info` to `registry`. Figures that cannot be read (no
+/// `/proc`) are left out.
 pub fn register(registry: &mut Registry) {
-    registry.register(
-        "tailrace_build",
-        "Version of the program",
-        Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-    );
-    registry.register_collector(Box::new(Process {
-        started: SystemTime::now(),
-    }));
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("tailrace_build", "Version of the program", version);
+    registry.register_collector(Box::new(ProcessCollector));
+}
+
+/// Resident memory of this process in bytes; 0 when it cannot be read.
+pub fn resident_bytes() -> u64 {
+    status_kib("VmRSS:").unwrap_or(0)
+}
+
+/// Largest resident memory that this process had, in bytes; 0 when it cannot be read.
+pub fn peak_resident_bytes() -> u64 {
+    status_kib("VmHWM:").unwrap_or(0)
+}
+
+/// CPU time that this process used, user and system, in seconds; `None` when it cannot be read.
+pub fn cpu_seconds() -> Option<f64> {
+    let stat = stat_fields()?;
+    // Fields 14 and 15 of the file, which begins with pid and name.
+    Some((number(&stat, 11)? + number(&stat, 12)?) / TICKS)
 }
 
 #[derive(Debug)]
-struct Process {
-    started: SystemTime,
-}
+struct ProcessCollector;
 
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let started = self
-            .started
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
-        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut gauge = |name: &str, help: &str, value: Option<f64>| -> Result<(), fmt::Error> {
+            let Some(value) = value else { return Ok(()) };
             let metric = ConstGauge::new(value);
-            metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
         gauge(
-            "process_start_time",
-            "Start of the process",
-            Some(&Unit::Seconds),
-            started,
+            "process_resident_memory_bytes",
+            "Resident memory",
+            status_kib("VmRSS:").map(to_f64),
         )?;
-        if let Some(bytes) = resident_bytes() {
-            gauge(
-                "process_resident_memory",
-                "Resident memory",
-                Some(&Unit::Bytes),
-                bytes as f64,
-            )?;
-        }
-        if let Some(open) = open_descriptors() {
-            gauge(
-                "process_open_fds",
-                "Open file descriptors",
-                None,
-                open as f64,
-            )?;
-        }
+        gauge(
+            "process_resident_memory_peak_bytes",
+            "Largest resident memory so far",
+            status_kib("VmHWM:").map(to_f64),
+        )?;
+        gauge("process_open_fds", "Open file descriptors", open_fds())?;
+        gauge(
+            "process_max_fds",
+            "Limit of open file descriptors",
+            max_fds(),
+        )?;
+        gauge(
+            "process_threads",
+            "Threads",
+            stat_fields().and_then(|stat| number(&stat, 17)),
+        )?;
+        gauge(
+            "process_start_time_seconds",
+            "Start, in seconds since 1970",
+            start_time(),
+        )?;
         if let Some(seconds) = cpu_seconds() {
             let metric = ConstCounter::new(seconds);
-            let help = "User and system CPU time";
-            let unit = Some(&Unit::Seconds);
-            let kind = metric.metric_type();
-            metric.encode(encoder.encode_descriptor("process_cpu", help, unit, kind)?)?;
+            let help = "CPU time, user and system";
+            let name = "process_cpu_seconds";
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
         }
         Ok(())
     }
 }
 
-/// Resident memory in bytes; `None` where `/proc` is not mounted.
-pub fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
+#[expect(clippy::cast_precision_loss, reason = "exact below 8 PiB")]
+fn to_f64(value: u64) -> f64 {
+    value as f64
+}
+
+/// A line of `/proc/self/status` that is given in kB, in bytes.
+fn status_kib(name: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// Fields of `/proc/self/stat` from the third on. The second is the program's name in brackets
+/// and may hold blanks and brackets itself.
+fn stat_fields() -> Option<Vec<String>> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+fn number(fields: &[String], idx: usize) -> Option<f64> {
+    fields.get(idx)?.parse().ok()
+}
+
+fn open_fds() -> Option<f64> {
+    // Counting opens one itself.
+    let count = fs::read_dir("/proc/self/fd")
+        .ok()?
+        .count()
+        .saturating_sub(1);
+    u32::try_from(count).ok().map(f64::from)
+}
+
+fn max_fds() -> Option<f64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(
-        line.trim()
-            .trim_end_matches("kB")
-            .trim()
-            .parse::<u64>()
-            .ok()?
-            * 1024,
-    )
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
-/// User and system time of all threads, in seconds.
-pub fn cpu_seconds() -> Option<f64> {
-    // Ticks are 1/100 s on every Linux that Rust supports (USER_HZ).
-    const TICKS_A_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in brackets, which may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS_A_SECOND)
-}
-
-fn open_descriptors() -> Option<usize> {
-    // The one that reads the folder is in it.
-    Some(
-        std::fs::read_dir("/proc/self/fd")
-            .ok()?
-            .count()
-            .saturating_sub(1),
-    )
+/// Boot time plus the ticks from boot to the start of this process.
+fn start_time() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot: f64 = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(boot + number(&stat_fields()?, 19)? / TICKS)
 }
 
 #[cfg(test)]
@@ -114,20 +144,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_is_described() {
+    fn figures_of_this_process_are_exposed() {
         let mut registry = Registry::default();
         register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        for name in [
-            "process_start_time_seconds ",
-            "process_resident_memory_bytes ",
-            "process_cpu_seconds_total ",
-            "process_open_fds ",
-            "tailrace_build_info{version=",
-        ] {
-            assert!(text.contains(name), "{name} in\n{text}");
-        }
-        assert!(resident_bytes().unwrap() > 100_000);
+        let value = |name: &str| -> f64 {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name} ")));
+            line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+                .parse()
+                .unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 100_000.0);
+        assert!(value("process_resident_memory_peak_bytes") >= 100_000.0);
+        assert!(value("process_open_fds") >= 3.0);
+        assert!(value("process_max_fds") >= value("process_open_fds"));
+        assert!(value("process_threads") >= 1.0);
+        assert!(value("process_cpu_seconds_total") >= 0.0);
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        let age = now.as_secs_f64() - value("process_start_time_seconds");
+        assert!((-5.0..86_400.0).contains(&age), "{age}");
+        let build = format!(
+            "tailrace_build_info{{version=\"{}\"}} 1",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert!(text.contains(&build), "{text}");
+        assert!(resident_bytes() > 100_000);
+        assert!(peak_resident_bytes() > 100_000);
     }
 }

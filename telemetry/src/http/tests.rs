@@ -1,0 +1,144 @@
+//! The server over real sockets, on a runtime of one thread.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http_body_util::BodyExt as _;
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// No test here takes longer than its own deadlines.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn endpoints(ready: &Arc<AtomicBool>) -> Endpoints {
+    let mut registry = Registry::default();
+    let lines = Counter::<u64>::default();
+    lines.inc_by(7);
+    registry.register("tailrace_lines", "Lines", lines);
+    let ready = Arc::clone(ready);
+    Endpoints::new(registry)
+        .ready_when("store", move || match ready.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err("no answer \"yet\"".to_owned()),
+        })
+        .page("/status", || "{\"lag\":3}".to_owned())
+}
+
+fn request(method: &str, path: &str) -> Request<()> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .body(())
+        .unwrap()
+}
+
+async fn body(response: Response<Full<Bytes>>) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn each_path_has_its_answer() {
+    let ready = Arc::new(AtomicBool::new(false));
+    let endpoints = endpoints(&ready);
+    let cases = [
+        ("GET", "/metrics", 200, "tailrace_lines_total 7"),
+        ("GET", "/healthz", 200, "ok"),
+        ("HEAD", "/healthz", 200, ""),
+        ("GET", "/status?pretty", 200, "{\"lag\":3}"),
+        (
+            "GET",
+            "/readyz",
+            503,
+            r#""store":{"ok":false,"reason":"no answer \"yet\""}"#,
+        ),
+        ("POST", "/metrics", 405, "only GET"),
+    ];
+    for (method, path, status, part) in cases {
+        let response = handle(&endpoints, &request(method, path)).unwrap();
+        assert_eq!(response.status().as_u16(), status, "{method} {path}");
+        let body = body(response).await;
+        assert!(body.contains(part), "{method} {path}: {body}");
+    }
+    ready.store(true, Ordering::Relaxed);
+    let response = handle(&endpoints, &request("GET", "/readyz")).unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(handle(&endpoints, &request("GET", "/v1/batch")).is_none());
+}
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn start() -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let endpoints = Arc::new(endpoints(&Arc::new(AtomicBool::new(true))));
+    let task = tokio::spawn(serve(
+        listener,
+        endpoints,
+        async move { drop(stopped.await) },
+    ));
+    Server {
+        address,
+        stop,
+        task,
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn requests_are_served_and_the_server_stops() {
+    let server = start().await;
+    let metrics = get(server.address, "/metrics").await;
+    assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+    assert!(metrics.contains("tailrace_lines_total 7"), "{metrics}");
+    assert!(
+        get(server.address, "/nothing")
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+    server.stop.send(()).unwrap();
+    tokio::time::timeout(DEADLINE, server.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        TcpStream::connect(server.address).await.is_err(),
+        "the port is still open"
+    );
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_do_not_keep_others_out() {
+    let server = start().await;
+    let mut silent = Vec::new();
+    for _ in 0..MAX_CONNECTIONS * 2 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    // Every place is taken until the head time-out frees them.
+    let answer = tokio::time::timeout(DEADLINE, get(server.address, "/healthz"))
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(silent);
+    server.stop.send(()).unwrap();
+    tokio::time::timeout(DEADLINE, server.task)
+        .await
+        .unwrap()
+        .unwrap();
+}
