@@ -7,12 +7,23 @@
 //! One [`Parser`] a thread; [`RuleSet`] and [`StreamContext`] are shared. The document is one line
 //! of valid JSON in valid UTF-8 without duplicate keys, whatever the record holds.
 
+mod parser;
+
+mod document;
+mod fields;
+mod json;
+mod logfmt;
+mod trace;
+
+mod rules;
+
+mod ecs;
 mod escape;
 mod level;
+mod nest;
 mod outcome;
-mod parser;
 mod problem;
-mod rules;
+mod span;
 mod stream;
 mod time;
 

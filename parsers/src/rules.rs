@@ -1,5 +1,7 @@
 //! A set of rules, loaded from YAML files.
 
+pub(crate) mod run;
+
 use std::path::PathBuf;
 
 use crate::Problem;
@@ -50,6 +52,11 @@ impl RuleSet {
     /// Name of a rule, as in `tailrace.rule`. A rule of another set has no name: empty.
     pub fn name(&self, rule: RuleId) -> &str {
         self.names.get(rule.index()).map_or("", String::as_str)
+    }
+
+    /// Names of fields, which spans point into.
+    pub(crate) fn names_text(&self) -> &[u8] {
+        &[]
     }
 
     /// All names in the order the rules are tried.

@@ -1,0 +1,642 @@
+//! The fields of the Elastic Common Schema that a line may fill, and the names by which programs
+//! call them.
+//!
+//! Only exact names of this table reach an ECS field, and only with a value of the field's type:
+//! `user: "bob"` of an application is `attributes.user`, because `user` is an object in ECS and
+//! one such line would be refused by the store. Fields that only the agent may set
+//! (`kubernetes.*`, `container.*`, `data_stream.*`) are not in the table on purpose.
+
+use std::sync::OnceLock;
+
+/// What values an ECS field takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text, or an array of texts. Numbers and booleans are quoted.
+    Keyword,
+    /// A whole number.
+    Long,
+    /// A number.
+    Float,
+    /// `true` or `false`.
+    Bool,
+    /// An IP address.
+    Ip,
+    /// An RFC 3339 time.
+    Date,
+}
+
+use Kind::{Bool, Date, Float, Ip, Keyword, Long};
+
+/// All fields, in the order of their bytes, so that those of an object stand together.
+/// No name is the beginning of another (`a` and `a.b`): a test watches both.
+pub(crate) const FIELDS: &[(&str, Kind)] = &[
+    ("client.address", Keyword),
+    ("client.bytes", Long),
+    ("client.domain", Keyword),
+    ("client.ip", Ip),
+    ("client.port", Long),
+    ("client.user.id", Keyword),
+    ("client.user.name", Keyword),
+    ("cloud.account.id", Keyword),
+    ("cloud.availability_zone", Keyword),
+    ("cloud.instance.id", Keyword),
+    ("cloud.project.id", Keyword),
+    ("cloud.provider", Keyword),
+    ("cloud.region", Keyword),
+    ("destination.address", Keyword),
+    ("destination.bytes", Long),
+    ("destination.domain", Keyword),
+    ("destination.ip", Ip),
+    ("destination.packets", Long),
+    ("destination.port", Long),
+    ("dns.id", Keyword),
+    ("dns.question.class", Keyword),
+    ("dns.question.name", Keyword),
+    ("dns.question.type", Keyword),
+    ("dns.response_code", Keyword),
+    ("dns.type", Keyword),
+    ("ecs.version", Keyword),
+    ("error.code", Keyword),
+    ("error.id", Keyword),
+    ("error.message", Keyword),
+    ("error.stack_trace", Keyword),
+    ("error.type", Keyword),
+    ("event.action", Keyword),
+    ("event.category", Keyword),
+    ("event.code", Keyword),
+    ("event.created", Date),
+    ("event.dataset", Keyword),
+    ("event.duration", Long),
+    ("event.end", Date),
+    ("event.id", Keyword),
+    ("event.kind", Keyword),
+    ("event.module", Keyword),
+    ("event.outcome", Keyword),
+    ("event.provider", Keyword),
+    ("event.reason", Keyword),
+    ("event.risk_score", Float),
+    ("event.sequence", Long),
+    ("event.severity", Long),
+    ("event.start", Date),
+    ("event.timezone", Keyword),
+    ("event.type", Keyword),
+    ("event.url", Keyword),
+    ("faas.coldstart", Bool),
+    ("faas.execution", Keyword),
+    ("faas.id", Keyword),
+    ("faas.name", Keyword),
+    ("file.directory", Keyword),
+    ("file.extension", Keyword),
+    ("file.name", Keyword),
+    ("file.path", Keyword),
+    ("file.size", Long),
+    ("host.architecture", Keyword),
+    ("host.hostname", Keyword),
+    ("host.id", Keyword),
+    ("host.ip", Ip),
+    ("host.name", Keyword),
+    ("http.request.body.bytes", Long),
+    ("http.request.body.content", Keyword),
+    ("http.request.bytes", Long),
+    ("http.request.id", Keyword),
+    ("http.request.method", Keyword),
+    ("http.request.mime_type", Keyword),
+    ("http.request.referrer", Keyword),
+    ("http.response.body.bytes", Long),
+    ("http.response.body.content", Keyword),
+    ("http.response.bytes", Long),
+    ("http.response.mime_type", Keyword),
+    ("http.response.status_code", Long),
+    ("http.version", Keyword),
+    ("log.logger", Keyword),
+    ("log.origin.file.line", Long),
+    ("log.origin.file.name", Keyword),
+    ("log.origin.function", Keyword),
+    ("log.syslog.appname", Keyword),
+    ("log.syslog.facility.code", Long),
+    ("log.syslog.facility.name", Keyword),
+    ("log.syslog.hostname", Keyword),
+    ("log.syslog.msgid", Keyword),
+    ("log.syslog.priority", Long),
+    ("log.syslog.procid", Keyword),
+    ("log.syslog.severity.code", Long),
+    ("log.syslog.severity.name", Keyword),
+    ("network.application", Keyword),
+    ("network.bytes", Long),
+    ("network.direction", Keyword),
+    ("network.packets", Long),
+    ("network.protocol", Keyword),
+    ("network.transport", Keyword),
+    ("network.type", Keyword),
+    ("organization.id", Keyword),
+    ("organization.name", Keyword),
+    ("process.command_line", Keyword),
+    ("process.executable", Keyword),
+    ("process.exit_code", Long),
+    ("process.name", Keyword),
+    ("process.parent.pid", Long),
+    ("process.pid", Long),
+    ("process.thread.id", Long),
+    ("process.thread.name", Keyword),
+    ("process.title", Keyword),
+    ("process.working_directory", Keyword),
+    ("server.address", Keyword),
+    ("server.bytes", Long),
+    ("server.domain", Keyword),
+    ("server.ip", Ip),
+    ("server.port", Long),
+    ("service.environment", Keyword),
+    ("service.id", Keyword),
+    ("service.name", Keyword),
+    ("service.node.name", Keyword),
+    ("service.type", Keyword),
+    ("service.version", Keyword),
+    ("source.address", Keyword),
+    ("source.bytes", Long),
+    ("source.domain", Keyword),
+    ("source.ip", Ip),
+    ("source.packets", Long),
+    ("source.port", Long),
+    ("source.user.id", Keyword),
+    ("source.user.name", Keyword),
+    ("span.id", Keyword),
+    ("tls.cipher", Keyword),
+    ("tls.client.server_name", Keyword),
+    ("tls.established", Bool),
+    ("tls.resumed", Bool),
+    ("tls.version", Keyword),
+    ("tls.version_protocol", Keyword),
+    ("trace.id", Keyword),
+    ("transaction.id", Keyword),
+    ("url.domain", Keyword),
+    ("url.extension", Keyword),
+    ("url.fragment", Keyword),
+    ("url.full", Keyword),
+    ("url.original", Keyword),
+    ("url.password", Keyword),
+    ("url.path", Keyword),
+    ("url.port", Long),
+    ("url.query", Keyword),
+    ("url.scheme", Keyword),
+    ("url.username", Keyword),
+    ("user.domain", Keyword),
+    ("user.email", Keyword),
+    ("user.full_name", Keyword),
+    ("user.group.id", Keyword),
+    ("user.group.name", Keyword),
+    ("user.hash", Keyword),
+    ("user.id", Keyword),
+    ("user.name", Keyword),
+    ("user.roles", Keyword),
+    ("user_agent.device.name", Keyword),
+    ("user_agent.name", Keyword),
+    ("user_agent.original", Keyword),
+    ("user_agent.os.full", Keyword),
+    ("user_agent.os.name", Keyword),
+    ("user_agent.os.version", Keyword),
+    ("user_agent.version", Keyword),
+];
+
+/// Words of 64 bits that a [`FieldSet`] takes.
+const WORDS: usize = FIELDS.len().div_ceil(64);
+
+/// A field of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FieldId(pub(crate) u8);
+
+impl FieldId {
+    pub(crate) const ERROR_MESSAGE: FieldId = field("error.message");
+    pub(crate) const ERROR_STACK_TRACE: FieldId = field("error.stack_trace");
+    pub(crate) const ERROR_TYPE: FieldId = field("error.type");
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        FIELDS[self.index()].0
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        FIELDS[self.index()].1
+    }
+
+    /// The field of a name.
+    pub(crate) fn find(name: &str) -> Option<FieldId> {
+        FIELDS
+            .binary_search_by(|(n, _)| n.cmp(&name))
+            .ok()
+            .map(|i| FieldId(i as u8))
+    }
+
+    /// Whether a line's value stands even when the stream's metadata has one: the program knows
+    /// its own service better than the name of its container tells.
+    pub(crate) fn line_wins(self) -> bool {
+        self.name().starts_with("service.")
+    }
+}
+
+/// The field of a name that must exist: checked when compiled.
+const fn field(name: &str) -> FieldId {
+    let mut i = 0;
+    while i < FIELDS.len() {
+        if const_equal(FIELDS[i].0.as_bytes(), name.as_bytes()) {
+            return FieldId(i as u8);
+        }
+        i += 1;
+    }
+    panic!("no such ECS field")
+}
+
+const fn const_equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// A set of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct FieldSet([u64; WORDS]);
+
+impl FieldSet {
+    pub(crate) fn insert(&mut self, id: FieldId) {
+        self.0[id.index() / 64] |= 1 << (id.index() % 64);
+    }
+
+    pub(crate) fn remove(&mut self, id: FieldId) {
+        self.0[id.index() / 64] &= !(1 << (id.index() % 64));
+    }
+
+    pub(crate) fn contains(&self, id: FieldId) -> bool {
+        self.0[id.index() / 64] & (1 << (id.index() % 64)) != 0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == [0; WORDS]
+    }
+
+    pub(crate) fn intersects(&self, other: &FieldSet) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+    }
+
+    pub(crate) fn intersection(&self, other: &FieldSet) -> FieldSet {
+        let mut both = *self;
+        both.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= b);
+        both
+    }
+
+    pub(crate) fn without(&self, other: &FieldSet) -> FieldSet {
+        let mut rest = *self;
+        rest.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= !b);
+        rest
+    }
+
+    /// The fields of the object `root`.
+    pub(crate) fn of_root(root: &str) -> FieldSet {
+        let mut set = FieldSet::default();
+        for (i, (name, _)) in FIELDS.iter().enumerate() {
+            if name.split('.').next() == Some(root) {
+                set.insert(FieldId(i as u8));
+            }
+        }
+        set
+    }
+
+    /// The fields in the order of the table.
+    #[inline]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = FieldId> {
+        let words = self.0;
+        (0..WORDS).flat_map(move |w| {
+            let mut word = words[w];
+            std::iter::from_fn(move || {
+                if word == 0 {
+                    return None;
+                }
+                let bit = word.trailing_zeros();
+                word &= word - 1;
+                Some(FieldId((w as u32 * 64 + bit) as u8))
+            })
+        })
+    }
+}
+
+/// What a name in a line stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// No meaning of its own.
+    Other,
+    /// The time of the event.
+    Time,
+    /// The message; of several the one with the lowest number is taken.
+    Message(u8),
+    /// The level, by word or by the numbers of pino, bunyan and syslog.
+    Level,
+    /// The level by the numbers of Python's logging.
+    LevelPython,
+    /// The level by the numbers of OpenTelemetry.
+    LevelOtel,
+    /// Text of an error: its stack trace when it has several lines, else its message.
+    Error,
+    /// An ECS field.
+    Field(FieldId),
+}
+
+/// A name and its meaning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Name {
+    pub(crate) text: &'static str,
+    pub(crate) role: Role,
+    /// As an object it may hold names of this table: `http: {request: {method: …}}`.
+    pub(crate) is_root: bool,
+}
+
+const MESSAGES: &[&str] = &[
+    "message",
+    "msg",
+    "Message",
+    "@m",
+    "RenderedMessage",
+    "short_message",
+    "log",
+    "MESSAGE",
+    "@message",
+    "textPayload",
+    "body",
+    "Body",
+    "@mt",
+    "MessageTemplate",
+    "event",
+];
+const TIMES: &[&str] = &[
+    "@timestamp",
+    "timestamp",
+    "time",
+    "ts",
+    "@t",
+    "Timestamp",
+    "datetime",
+    "asctime",
+    "Time",
+    "timeMillis",
+    "time_iso8601",
+    "eventTime",
+    "event_time",
+];
+const LEVELS: &[&str] = &[
+    "log.level",
+    "level",
+    "severity",
+    "lvl",
+    "levelname",
+    "level_name",
+    "loglevel",
+    "log_level",
+    "logLevel",
+    "Level",
+    "@l",
+    "severity_text",
+    "severityText",
+    "SeverityText",
+    "LEVEL",
+    "SEVERITY",
+    "Severity",
+];
+/// Other names of ECS fields, as logging libraries, tracers and OpenTelemetry write them.
+const ALIASES: &[(&str, &str)] = &[
+    ("logger", "log.logger"),
+    ("logger_name", "log.logger"),
+    ("loggerName", "log.logger"),
+    ("SourceContext", "log.logger"),
+    ("thread_name", "process.thread.name"),
+    ("threadName", "process.thread.name"),
+    ("trace_id", "trace.id"),
+    ("traceId", "trace.id"),
+    ("traceID", "trace.id"),
+    ("TraceId", "trace.id"),
+    ("traceid", "trace.id"),
+    ("dd.trace_id", "trace.id"),
+    ("otelTraceID", "trace.id"),
+    ("@tr", "trace.id"),
+    ("span_id", "span.id"),
+    ("spanId", "span.id"),
+    ("spanID", "span.id"),
+    ("SpanId", "span.id"),
+    ("spanid", "span.id"),
+    ("dd.span_id", "span.id"),
+    ("otelSpanID", "span.id"),
+    ("@sp", "span.id"),
+    ("transaction_id", "transaction.id"),
+    ("error_message", "error.message"),
+    ("errorMessage", "error.message"),
+    ("error.msg", "error.message"),
+    ("err.message", "error.message"),
+    ("err.msg", "error.message"),
+    ("exception.message", "error.message"),
+    ("thrown.message", "error.message"),
+    ("error.name", "error.type"),
+    ("error.kind", "error.type"),
+    ("err.type", "error.type"),
+    ("err.name", "error.type"),
+    ("exception.type", "error.type"),
+    ("exception.class", "error.type"),
+    ("exception.name", "error.type"),
+    ("thrown.name", "error.type"),
+    ("error_type", "error.type"),
+    ("err.code", "error.code"),
+    ("stack_trace", "error.stack_trace"),
+    ("stacktrace", "error.stack_trace"),
+    ("stackTrace", "error.stack_trace"),
+    ("stack", "error.stack_trace"),
+    ("exc_info", "error.stack_trace"),
+    ("error.stack", "error.stack_trace"),
+    ("error.stacktrace", "error.stack_trace"),
+    ("err.stack", "error.stack_trace"),
+    ("exception.stacktrace", "error.stack_trace"),
+    ("exception.stack_trace", "error.stack_trace"),
+    ("exception.stack", "error.stack_trace"),
+    ("thrown.extendedStackTrace", "error.stack_trace"),
+];
+
+/// A cheap hash of a key: its length and its first and last bytes. Good enough to tell the keys
+/// of one object apart; equal hashes are always compared.
+#[inline(always)]
+pub(crate) fn key_hash(key: &[u8]) -> u32 {
+    let (a, b) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+            (Some(first), Some(last)) => (
+                u64::from(u32::from_le_bytes(*first)),
+                u64::from(u32::from_le_bytes(*last)),
+            ),
+            _ => {
+                let middle = u64::from(*key.get(key.len() / 2).unwrap_or(&0));
+                (
+                    u64::from(*key.first().unwrap_or(&0)) | middle << 8,
+                    u64::from(*key.last().unwrap_or(&0)),
+                )
+            }
+        },
+    };
+    let mixed = (a ^ b.rotate_left(23) ^ key.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 32) as u32
+}
+
+/// All names with a meaning, found by [`key_hash`].
+#[derive(Debug)]
+pub(crate) struct Names {
+    all: Vec<Name>,
+    /// Index + 1 into `all`, open addressing; 0 is free. Four times as many slots as names, so
+    /// that a name without meaning is mostly refused by the first slot.
+    slots: Vec<u16>,
+}
+
+impl Names {
+    /// The table, built at first use.
+    pub(crate) fn get() -> &'static Names {
+        static NAMES: OnceLock<Names> = OnceLock::new();
+        NAMES.get_or_init(Names::build)
+    }
+
+    fn build() -> Names {
+        let mut names = Names {
+            all: Vec::new(),
+            slots: vec![0; 2048],
+        };
+        for (i, (name, _)) in FIELDS.iter().enumerate() {
+            names.add(name, Role::Field(FieldId(i as u8)));
+        }
+        for (i, name) in MESSAGES.iter().enumerate() {
+            names.add(name, Role::Message(i as u8));
+        }
+        TIMES.iter().for_each(|name| names.add(name, Role::Time));
+        LEVELS.iter().for_each(|name| names.add(name, Role::Level));
+        names.add("levelno", Role::LevelPython);
+        names.add("severity_number", Role::LevelOtel);
+        names.add("severityNumber", Role::LevelOtel);
+        names.add("SeverityNumber", Role::LevelOtel);
+        for name in ["error", "err", "exception", "@x", "thrown"] {
+            names.add(name, Role::Error);
+        }
+        for (name, field) in ALIASES {
+            if let Some(id) = FieldId::find(field) {
+                names.add(name, Role::Field(id));
+            }
+        }
+        let roots: Vec<&'static str> = names
+            .all
+            .iter()
+            .filter_map(|n| n.text.split_once('.').map(|(root, _)| root))
+            .collect();
+        for root in roots {
+            match names.position(root.as_bytes()) {
+                Some(at) => names.all[at].is_root = true,
+                None => {
+                    names.add(root, Role::Other);
+                    if let Some(last) = names.all.last_mut() {
+                        last.is_root = true;
+                    }
+                }
+            }
+        }
+        names
+    }
+
+    fn add(&mut self, text: &'static str, role: Role) {
+        self.all.push(Name {
+            text,
+            role,
+            is_root: false,
+        });
+        let mut slot = key_hash(text.as_bytes()) as usize % self.slots.len();
+        while self.slots[slot] != 0 {
+            slot = (slot + 1) % self.slots.len();
+        }
+        self.slots[slot] = self.all.len() as u16;
+    }
+
+    fn position(&self, key: &[u8]) -> Option<usize> {
+        self.position_hashed(key, key_hash(key))
+    }
+
+    #[inline]
+    fn position_hashed(&self, key: &[u8], hash: u32) -> Option<usize> {
+        let mut slot = hash as usize % self.slots.len();
+        loop {
+            let index = usize::from(self.slots[slot]).checked_sub(1)?;
+            if self.all[index].text.as_bytes() == key {
+                return Some(index);
+            }
+            slot = (slot + 1) % self.slots.len();
+        }
+    }
+
+    /// The meaning of `key`, whose [`key_hash`] is `hash`.
+    #[inline]
+    pub(crate) fn lookup(&self, key: &[u8], hash: u32) -> Option<&Name> {
+        self.position_hashed(key, hash).map(|i| &self.all[i])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_sorted_and_none_contains_another() {
+        assert!(FIELDS.len() <= 255);
+        for pair in FIELDS.windows(2) {
+            assert!(pair[0].0 < pair[1].0, "{} {}", pair[0].0, pair[1].0);
+            assert!(
+                !pair[1].0.starts_with(&format!("{}.", pair[0].0)),
+                "{}",
+                pair[1].0
+            );
+        }
+        for (i, (name, _)) in FIELDS.iter().enumerate() {
+            assert_eq!(FieldId::find(name), Some(FieldId(i as u8)));
+        }
+    }
+
+    #[test]
+    fn every_name_is_found_once_and_aliases_point_at_fields() {
+        let names = Names::get();
+        for (i, name) in names.all.iter().enumerate() {
+            assert_eq!(
+                names.position(name.text.as_bytes()),
+                Some(i),
+                "{} stands twice",
+                name.text
+            );
+        }
+        for (_, field) in ALIASES {
+            assert!(FieldId::find(field).is_some(), "{field}");
+        }
+        assert!(names.lookup(b"colour", key_hash(b"colour")).is_none());
+        let http = names.lookup(b"http", key_hash(b"http")).unwrap();
+        assert!(http.is_root && http.role == Role::Other);
+        let log = names.lookup(b"log", key_hash(b"log")).unwrap();
+        assert!(log.is_root && matches!(log.role, Role::Message(_)));
+    }
+
+    #[test]
+    fn sets_iterate_in_order() {
+        let mut set = FieldSet::default();
+        for i in [3u8, 64, 127, 130] {
+            set.insert(FieldId(i));
+        }
+        assert_eq!(
+            set.iter().map(|f| f.0).collect::<Vec<_>>(),
+            [3, 64, 127, 130]
+        );
+        set.remove(FieldId(64));
+        assert!(!set.contains(FieldId(64)) && !set.is_empty());
+    }
+}

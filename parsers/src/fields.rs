@@ -1,0 +1,466 @@
+//! The fields of the record at hand: which ECS field holds what, and what is left for
+//! `attributes`.
+//!
+//! A value reaches an ECS field when its name and its type fit and nothing is there yet. All
+//! else stays a member of `attributes` under its own name, so nothing is lost.
+
+use std::net::IpAddr;
+
+use crate::ecs::{FIELDS, FieldId, FieldSet, Kind, Names, Role, key_hash};
+use crate::json::rewrite::{MembersOf, Rewriter, kinds_of_array};
+use crate::json::{Member, Refused, ValueKind, Walker, kinds};
+use crate::level::Level;
+use crate::logfmt;
+use crate::span::{Bytes, Source, Span};
+use crate::time::{self, Moment, TimeWriter, Zone};
+use crate::{Tag, Tags};
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Valid JSON as it stands.
+    Json,
+    /// Text to be quoted and escaped.
+    Text,
+}
+
+/// A value of the document.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) span: Span,
+    pub(crate) form: Form,
+}
+
+/// A value offered to a field: what stands in the line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offer {
+    pub(crate) span: Span,
+    pub(crate) kind: ValueKind,
+    pub(crate) dirty: bool,
+}
+
+/// Deepest object in which names of fields are looked for: `error.cause.cause.…` ends somewhere.
+const MAX_FLATTEN: usize = 5;
+
+/// All that is known of the record at hand. Memory is reused from record to record.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    names: &'static Names,
+    walker: Walker,
+    pub(crate) rewriter: Rewriter,
+    /// Candidates for `attributes`, in the order of the line.
+    pub(crate) members: Vec<Member>,
+    /// Names of `members` need care: one stands twice, or has dots that collide.
+    pub(crate) names_dirty: bool,
+    /// Starts of values within members that went to fields of their own.
+    pub(crate) taken: Vec<u32>,
+    slots: Box<[Slot]>,
+    pub(crate) used: FieldSet,
+    /// Fields that the line may not set.
+    owned: FieldSet,
+    pub(crate) arena: Vec<u8>,
+    path: Vec<u8>,
+    times: TimeWriter,
+    pub(crate) message: Option<Slot>,
+    pub(crate) level: Option<Level>,
+    pub(crate) time_ns: Option<i64>,
+    pub(crate) tags: Tags,
+}
+
+impl Fields {
+    pub(crate) fn new() -> Self {
+        Self {
+            names: Names::get(),
+            walker: Walker::default(),
+            rewriter: Rewriter::default(),
+            members: Vec::new(),
+            names_dirty: false,
+            taken: Vec::new(),
+            slots: vec![
+                Slot {
+                    span: Span::EMPTY,
+                    form: Form::Text
+                };
+                FIELDS.len()
+            ]
+            .into(),
+            used: FieldSet::default(),
+            owned: FieldSet::default(),
+            arena: Vec::new(),
+            path: Vec::new(),
+            times: TimeWriter::new(),
+            message: None,
+            level: None,
+            time_ns: None,
+            tags: Tags::NONE,
+        }
+    }
+
+    /// Forgets the record before. `owned`: fields that the stream's metadata has.
+    #[inline]
+    pub(crate) fn start(&mut self, owned: &FieldSet) {
+        self.members.clear();
+        self.names_dirty = false;
+        self.taken.clear();
+        self.used = FieldSet::default();
+        self.owned = *owned;
+        self.arena.clear();
+        self.message = None;
+        self.level = None;
+        self.time_ns = None;
+        self.tags = Tags::NONE;
+    }
+
+    /// The value of a field that is `used`.
+    #[inline]
+    pub(crate) fn slot(&self, id: FieldId) -> Slot {
+        self.slots[id.index()]
+    }
+
+    /// Sets a field that is free.
+    pub(crate) fn set(&mut self, id: FieldId, span: Span, form: Form) {
+        if !self.used.contains(id) {
+            self.used.insert(id);
+            self.slots[id.index()] = Slot { span, form };
+        }
+    }
+
+    /// Takes `line[from..end]` apart as one JSON object. False, and nothing changed but a tag,
+    /// when it is none or passes a limit.
+    pub(crate) fn take_json(&mut self, line: &[u8], from: usize, end: usize) -> bool {
+        let first = self.members.len();
+        let text = line.get(..end).unwrap_or_default();
+        match self.walker.walk(text, from, &mut self.members) {
+            Ok(()) => {}
+            Err(refused) => {
+                self.members.truncate(first);
+                if let Refused::Limit(tag) = refused {
+                    self.tags.insert(tag);
+                }
+                return false;
+            }
+        }
+        self.names_dirty |= self.walker.keys_dirty || first > 0;
+        self.assign(line, first);
+        true
+    }
+
+    /// Takes `line[from..end]` apart as logfmt. False, and nothing changed, when it is not.
+    pub(crate) fn take_logfmt(&mut self, line: &[u8], from: usize, end: usize) -> bool {
+        let first = self.members.len();
+        let text = line.get(..end).unwrap_or_default();
+        let Some(found) = logfmt::scan_line(text, from, &mut self.members, &mut self.arena) else {
+            self.members.truncate(first);
+            return false;
+        };
+        self.names_dirty |= found.names_dirty || first > 0;
+        let message_before = self.message;
+        self.assign(line, first);
+        if found.has_words {
+            // The words stand nowhere else: the line stays the message.
+            self.message = message_before;
+        }
+        true
+    }
+
+    /// Gives the members from `first` on to the fields they name.
+    fn assign(&mut self, line: &[u8], first: usize) {
+        let mut message: Option<(u8, usize)> = None;
+        for index in first..self.members.len() {
+            let member = self.members[index];
+            let key = match member.key.source {
+                Source::Line => line
+                    .get(member.key.start as usize..member.key.end as usize)
+                    .unwrap_or_default(),
+                _ => continue,
+            };
+            let Some(name) = self.names.lookup(key, member.hash) else {
+                continue;
+            };
+            let offer = Offer {
+                span: member.value,
+                kind: member.kind,
+                dirty: member.dirty,
+            };
+            let taken = match (name.role, member.kind) {
+                (_, ValueKind::Object) if name.is_root => {
+                    self.flatten(line, index, key);
+                    continue;
+                }
+                (
+                    Role::Message(rank),
+                    ValueKind::String | ValueKind::Text | ValueKind::Number | ValueKind::Bool,
+                ) => {
+                    if message.is_none_or(|(best, _)| rank < best) {
+                        message = Some((rank, index));
+                    }
+                    continue;
+                }
+                (role, _) => self.offer(line, role, offer),
+            };
+            self.members[index].taken = taken;
+        }
+        if let Some((_, index)) = message
+            && self.message.is_none()
+        {
+            let member = self.members[index];
+            let offer = Offer {
+                span: member.value,
+                kind: member.kind,
+                dirty: member.dirty,
+            };
+            self.message = self.as_text(line, offer);
+            self.members[index].taken = self.message.is_some();
+        }
+    }
+
+    /// Looks for fields in the object that a member is.
+    fn flatten(&mut self, line: &[u8], index: usize, key: &[u8]) {
+        self.path.clear();
+        self.path.extend_from_slice(key);
+        let n_taken = self.taken.len();
+        let open = self.members[index].value.start as usize;
+        let n_left = self.flatten_object(line, open, 1);
+        if self.taken.len() > n_taken {
+            self.members[index].dirty = true;
+            self.members[index].taken = n_left == 0;
+        }
+    }
+
+    /// Number of values that found no field.
+    fn flatten_object(&mut self, line: &[u8], open: usize, depth: usize) -> usize {
+        let mut n_left = 0;
+        let base = self.path.len();
+        for (key, start, end) in MembersOf::new(line, open) {
+            self.path.truncate(base);
+            self.path.push(b'.');
+            self.path.extend_from_slice(key);
+            let value = line.get(start..end).unwrap_or_default();
+            let kind = match value.first() {
+                Some(b'"') => ValueKind::String,
+                Some(b'{') if depth < MAX_FLATTEN => {
+                    n_left += self.flatten_object(line, start, depth + 1);
+                    continue;
+                }
+                Some(b'{') => ValueKind::Object,
+                Some(b'[') => ValueKind::Array,
+                Some(b't' | b'f') => ValueKind::Bool,
+                Some(b'n') | None => ValueKind::Null,
+                Some(_) => ValueKind::Number,
+            };
+            let role = self
+                .names
+                .lookup(&self.path, key_hash(&self.path))
+                .map(|name| name.role);
+            // A value of unknown cleanness: `dirty` makes strings be undone and all else be left.
+            let offer = Offer {
+                span: Span::line(start, end),
+                kind,
+                dirty: true,
+            };
+            match role {
+                Some(role @ (Role::Level | Role::Field(_))) if self.offer(line, role, offer) => {
+                    self.taken.push(start as u32);
+                }
+                _ => n_left += 1,
+            }
+        }
+        self.path.truncate(base);
+        n_left
+    }
+
+    /// Offers a value to what a role stands for. True when it was taken.
+    fn offer(&mut self, line: &[u8], role: Role, offer: Offer) -> bool {
+        match role {
+            Role::Other | Role::Message(_) => false,
+            Role::Time => self.offer_time(line, offer),
+            Role::Level => self.offer_level(line, offer, Level::from_text),
+            Role::LevelPython => self.offer_level(line, offer, Level::from_python),
+            Role::LevelOtel => self.offer_level(line, offer, Level::from_otel),
+            Role::Error => {
+                let text = self.plain(line, offer);
+                let is_trace =
+                    memchr::memmem::find(text, b"\\n").is_some() || text.contains(&b'\n');
+                let id = if is_trace {
+                    FieldId::ERROR_STACK_TRACE
+                } else {
+                    FieldId::ERROR_MESSAGE
+                };
+                matches!(offer.kind, ValueKind::String | ValueKind::Text)
+                    && self.offer_field(line, id, offer)
+            }
+            Role::Field(id) => self.offer_field(line, id, offer),
+        }
+    }
+
+    /// The text of a scalar as it stands in the line, without quotes; escapes are not undone.
+    fn plain<'a>(&'a self, line: &'a [u8], offer: Offer) -> &'a [u8] {
+        let text = Bytes {
+            line,
+            arena: &self.arena,
+            rules: b"",
+        }
+        .of(offer.span);
+        match offer.kind {
+            ValueKind::String => text
+                .get(1..text.len().saturating_sub(1))
+                .unwrap_or_default(),
+            ValueKind::Text | ValueKind::Number | ValueKind::Bool => text,
+            ValueKind::Null | ValueKind::Object | ValueKind::Array => b"",
+        }
+    }
+
+    fn offer_time(&mut self, line: &[u8], offer: Offer) -> bool {
+        if self.time_ns.is_some() {
+            return false;
+        }
+        let text = self.plain(line, offer);
+        let moment = match offer.kind {
+            ValueKind::Number => time::parse_epoch(text),
+            ValueKind::String | ValueKind::Text => {
+                time::parse_rfc3339(text, Zone::Required).or_else(|| time::parse_epoch(text))
+            }
+            _ => None,
+        };
+        self.set_time(moment)
+    }
+
+    /// Takes the record's own time. True when it can be stored.
+    pub(crate) fn set_time(&mut self, moment: Option<Moment>) -> bool {
+        match moment {
+            Some(Moment::At(ns)) => self.time_ns = Some(ns),
+            Some(Moment::OutOfRange) => {
+                self.tags.insert(Tag::TimeOutOfRange);
+                return false;
+            }
+            None => return false,
+        }
+        true
+    }
+
+    fn offer_level(
+        &mut self,
+        line: &[u8],
+        offer: Offer,
+        read: impl Fn(&[u8]) -> Option<Level>,
+    ) -> bool {
+        if self.level.is_some() || offer.kind == ValueKind::Bool {
+            return false;
+        }
+        self.level = read(self.plain(line, offer));
+        self.level.is_some()
+    }
+
+    /// Offers a value to an ECS field. True when name, type and place fit.
+    pub(crate) fn offer_field(&mut self, line: &[u8], id: FieldId, offer: Offer) -> bool {
+        if self.used.contains(id) || self.owned.contains(id) {
+            return false;
+        }
+        let Some(slot) = self.fit(line, id.kind(), offer) else {
+            return false;
+        };
+        self.set(id, slot.span, slot.form);
+        true
+    }
+
+    /// How a value is written into a field of this kind, if it fits.
+    fn fit(&mut self, line: &[u8], kind: Kind, offer: Offer) -> Option<Slot> {
+        let as_it_is = Slot {
+            span: offer.span,
+            form: Form::Json,
+        };
+        match kind {
+            Kind::Keyword if offer.kind == ValueKind::Array => {
+                let text = self.slice(line, offer.span);
+                (!offer.dirty && kinds_of_array(text) == kinds::STRING).then_some(as_it_is)
+            }
+            Kind::Keyword => self.as_text(line, offer),
+            Kind::Long => {
+                let text = self.plain(line, offer);
+                if !is_whole_number(text) || offer.kind == ValueKind::Bool {
+                    return None;
+                }
+                let quote = u32::from(offer.kind == ValueKind::String);
+                let mut span = offer.span;
+                span.start += quote;
+                span.end -= quote;
+                Some(Slot {
+                    span,
+                    form: Form::Json,
+                })
+            }
+            Kind::Float => {
+                let fits = offer.kind == ValueKind::Number && !offer.dirty;
+                fits.then_some(as_it_is)
+            }
+            Kind::Bool => (offer.kind == ValueKind::Bool).then_some(as_it_is),
+            Kind::Ip => {
+                let text = std::str::from_utf8(self.plain(line, offer)).ok()?;
+                text.parse::<IpAddr>().ok()?;
+                let form = if offer.kind == ValueKind::String {
+                    Form::Json
+                } else {
+                    Form::Text
+                };
+                Some(Slot {
+                    span: offer.span,
+                    form,
+                })
+            }
+            Kind::Date => {
+                let text = self.plain(line, offer);
+                let Some(Moment::At(ns)) = time::parse_rfc3339(text, Zone::Required) else {
+                    return None;
+                };
+                let start = self.arena.len();
+                self.times.append_nanos(&mut self.arena, ns);
+                Some(Slot {
+                    span: Span::arena(start, self.arena.len()),
+                    form: Form::Text,
+                })
+            }
+        }
+    }
+
+    fn slice<'a>(&'a self, line: &'a [u8], span: Span) -> &'a [u8] {
+        Bytes {
+            line,
+            arena: &self.arena,
+            rules: b"",
+        }
+        .of(span)
+    }
+
+    /// How a scalar is written as text.
+    fn as_text(&mut self, line: &[u8], offer: Offer) -> Option<Slot> {
+        match offer.kind {
+            ValueKind::String if !offer.dirty => Some(Slot {
+                span: offer.span,
+                form: Form::Json,
+            }),
+            ValueKind::String => {
+                let start = self.arena.len();
+                let inside =
+                    line.get(offer.span.start as usize + 1..offer.span.end as usize - 1)?;
+                crate::json::scan::unescape(&mut self.arena, inside);
+                Some(Slot {
+                    span: Span::arena(start, self.arena.len()),
+                    form: Form::Text,
+                })
+            }
+            ValueKind::Text | ValueKind::Number | ValueKind::Bool => Some(Slot {
+                span: offer.span,
+                form: Form::Text,
+            }),
+            ValueKind::Null | ValueKind::Object | ValueKind::Array => None,
+        }
+    }
+}
+
+/// Whether a text is a whole number that JSON and the store's `long` can hold as it stands.
+pub(crate) fn is_whole_number(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    (1..=18).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
+        && (digits.len() == 1 || digits[0] != b'0')
+}
