@@ -26,6 +26,9 @@ pub mod process;
 /// OpenSearch and Elasticsearch.
 pub mod server;
 
+/// What a store holds.
+pub mod documents;
+
 /// The agent under test.
 pub mod agent;
 
@@ -40,3 +43,9 @@ pub mod proxy;
 
 /// What came, compared with what was written.
 pub mod verdict;
+
+/// Programs that log while a test makes faults.
+pub mod writer;
+
+/// A node, its programs and its data stream: the stage of one test.
+pub mod scene;

@@ -16,21 +16,18 @@ use std::{
 
 use anyhow::Context;
 use rustix::process::Signal;
-use serde_json::{Value, json};
 
 use crate::{
+    documents::Documents,
     http::Http,
     process::{Process, free_port},
     scratch::Scratch,
-    wait,
 };
 
 /// The longest a node may take to answer, on a busy machine, downloads not counted.
 const START: Duration = Duration::from_secs(120);
 /// The longest a node may take to stop.
 const STOP: Duration = Duration::from_secs(30);
-/// Hits a page when everything is read back.
-const PAGE: usize = 5_000;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,78 +205,8 @@ impl Server {
             .map_or(Ok(()), |process| process.signal(Signal::CONT))
     }
 
-    /// Makes everything indexed so far visible to searches; an index that is not there is no error.
-    pub fn refresh(&self, index: &str) -> anyhow::Result<()> {
-        let path = format!("/{index}/_refresh?ignore_unavailable=true&allow_no_indices=true");
-        self.http().json("POST", &path, &Value::Null).map(|_| ())
-    }
-
-    /// Counts documents that match a query-string query (`*` for all), after a refresh. An index
-    /// that is not there has none.
-    pub fn count(&self, index: &str, query: &str) -> anyhow::Result<u64> {
-        self.refresh(index)?;
-        let path = format!("/{index}/_count?ignore_unavailable=true&allow_no_indices=true");
-        let body = json!({"query": {"query_string": {"query": query}}});
-        let answer = self.http().json("POST", &path, &body)?;
-        answer["count"].as_u64().context("cannot read a count")
-    }
-
-    /// Every hit of an index, data stream or pattern, after a refresh.
-    pub fn search_all(&self, index: &str) -> anyhow::Result<Vec<Value>> {
-        self.search_every(index, &json!({"match_all": {}}))
-    }
-
-    /// Every hit of a query, after a refresh. By scroll: it is there in every server.
-    pub fn search_every(&self, index: &str, query: &Value) -> anyhow::Result<Vec<Value>> {
-        self.refresh(index)?;
-        let http = self.http();
-        let path =
-            format!("/{index}/_search?scroll=1m&ignore_unavailable=true&allow_no_indices=true");
-        let body = json!({"size": PAGE, "query": query, "sort": ["_doc"]});
-        let mut answer = http.json("POST", &path, &body)?;
-        let mut all = Vec::new();
-        while let Value::Array(hits) = answer["hits"]["hits"].take() {
-            let scroll = answer["_scroll_id"].take();
-            if hits.is_empty() {
-                // An expired scroll costs the server nothing: a failure does not matter.
-                http.json("DELETE", "/_search/scroll", &json!({"scroll_id": scroll}))
-                    .ok();
-                break;
-            }
-            all.extend(hits);
-            let next = json!({"scroll": "1m", "scroll_id": scroll});
-            answer = http.json("POST", "/_search/scroll", &next)?;
-        }
-        Ok(all)
-    }
-
-    /// Changes settings of an index or data stream.
-    pub fn put_settings(&self, index: &str, settings: &Value) -> anyhow::Result<()> {
-        self.http()
-            .json("PUT", &format!("/{index}/_settings"), settings)
-            .map(|_| ())
-    }
-
-    /// Rolls a data stream over to a new backing index.
-    pub fn rollover(&self, data_stream: &str) -> anyhow::Result<()> {
-        self.http()
-            .json("POST", &format!("/{data_stream}/_rollover"), &Value::Null)
-            .map(|_| ())
-    }
-
-    /// Waits until `query` counts at least `documents`.
-    pub fn wait_count(
-        &self,
-        index: &str,
-        query: &str,
-        documents: u64,
-        limit: Duration,
-    ) -> anyhow::Result<u64> {
-        let what = format!("{documents} documents of `{query}` in {index}");
-        wait::until_ok(limit, &what, || {
-            let count = self.count(index, query)?;
-            anyhow::ensure!(count >= documents, "{count} so far");
-            Ok(count)
-        })
+    /// What it holds.
+    pub fn documents(&self) -> Documents {
+        Documents::of(self.http())
     }
 }

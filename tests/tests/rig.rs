@@ -1,5 +1,7 @@
 //! The rig itself: servers come up, stop, die and come back with their data.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -41,20 +43,22 @@ fn opensearch_keeps_its_data_over_a_kill_a_stop_and_a_pause() {
     server.resume().unwrap();
     assert_eq!(
         server
+            .documents()
             .wait_count("things", "*", 7_001, Duration::from_secs(5))
             .unwrap(),
         7_001
     );
     let mut all: Vec<u64> = server
-        .search_all("things")
+        .documents()
+        .all("things")
         .unwrap()
         .iter()
         .filter_map(|hit| hit["_source"]["n"].as_u64())
         .collect();
     all.sort_unstable();
     assert_eq!(all, (0..7_001).collect::<Vec<_>>());
-    assert_eq!(server.count("absent", "*").unwrap(), 0);
-    assert!(server.search_all("absent").unwrap().is_empty());
+    assert_eq!(server.documents().count("absent", "*").unwrap(), 0);
+    assert!(server.documents().all("absent").unwrap().is_empty());
 }
 
 #[test]
@@ -65,8 +69,9 @@ fn elasticsearch_tells_its_version_and_runs_as_any_user() {
     index(&server, 0, 10);
     server.kill().unwrap();
     server.start_again().unwrap();
-    assert_eq!(server.count("things", "n:>=5").unwrap(), 5);
+    assert_eq!(server.documents().count("things", "n:>=5").unwrap(), 5);
     server
+        .documents()
         .put_settings("things", &json!({"index": {"number_of_replicas": 0}}))
         .unwrap();
     server.stop().unwrap();

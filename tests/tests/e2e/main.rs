@@ -1,0 +1,14 @@
+//! End to end: real files, the real programs, real stores. Every test counts every line.
+//!
+//! One binary, so that all tests share one OpenSearch; those that harm a store start their own.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod bad_input;
+mod books;
+mod conflicts;
+mod elasticsearch;
+mod fields;
+mod kills;
+mod rotation;
+mod store_faults;
