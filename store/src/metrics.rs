@@ -187,14 +187,6 @@ impl Metrics {
             .inc();
     }
 
-    /// Documents that ended in `fate`, for one namespace.
-    #[cfg(test)]
-    pub(crate) fn get(&self, fate: Fate, namespace: &str) -> u64 {
-        self.counters(fate)
-            .get_or_create(&vec![("namespace", namespace.to_owned())])
-            .get()
-    }
-
     fn counters(&self, fate: Fate) -> &Counters {
         match fate {
             Fate::Indexed => &self.indexed,

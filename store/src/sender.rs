@@ -4,11 +4,36 @@
 //! parked with its data stream, or has been handed back as refused. Nothing else ends it: what
 //! fails is tried again for as long as it takes.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+mod deliver;
+mod doubt;
+mod limit;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use crate::{Elasticsearch, Metrics, Queue, SenderOptions};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::judge::ItemError;
+use crate::{Elasticsearch, Encoding, Metrics, Queue, Queued, SenderOptions};
+
+use deliver::{End, Taken, deliver};
+use limit::{Limit, Permit};
+
+/// A repeated message is logged this often.
+const LOG_EVERY: Duration = Duration::from_secs(30);
+
+/// Gauges are refreshed and parked data streams looked for this often.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Kinds of repeated messages that are told apart; more share one place.
+const MAX_LOG_KEYS: usize = 1_000;
 
 /// What a sender is doing, for people and for `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,10 +56,35 @@ pub struct SenderStatus {
     pub resting_hosts: Vec<String>,
 }
 
-/// Handle of the sender's tasks, which stop when it is dropped.
+/// Handle of the sender's tasks, which stop when it is dropped: what is in flight is given back.
 #[derive(Debug)]
 pub struct Sender {
-    refused: Arc<HashSet<String>>,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// What all tasks of a sender share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) client: Arc<Elasticsearch>,
+    pub(crate) options: SenderOptions,
+    pub(crate) metrics: Metrics,
+    pub(crate) limit: Arc<Limit>,
+    /// Rings when documents were parked.
+    pub(crate) new_parked: Notify,
+    /// Requests that were answered item by item.
+    passed: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_error: Option<String>,
+    notes: Vec<String>,
+    refusing: BTreeMap<String, String>,
+    over_quota: Arc<HashSet<String>>,
+    logged: HashMap<String, Instant>,
 }
 
 impl Sender {
@@ -45,27 +95,325 @@ impl Sender {
         options: SenderOptions,
         metrics: Metrics,
     ) -> Self {
-        drop((client, queue, options, metrics));
+        let limit = Limit::new(options.max_in_flight, metrics.clone());
+        let shared = Arc::new(Shared {
+            client,
+            options,
+            metrics,
+            limit,
+            new_parked: Notify::new(),
+            passed: AtomicU64::new(0),
+            state: Mutex::default(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(Arc::clone(&shared), queue, stopped));
         Self {
-            refused: Arc::default(),
+            shared,
+            stop,
+            tasks,
         }
     }
 
     /// Data streams over their quota: chunks for them should be refused (delivery rule 19).
     pub fn refused(&self) -> Arc<HashSet<String>> {
-        Arc::clone(&self.refused)
+        Arc::clone(&self.shared.lock().over_quota)
     }
 
     /// What the sender is doing.
     pub fn status(&self) -> SenderStatus {
-        SenderStatus::default()
+        let server = self.shared.client.server();
+        let (concurrency, in_flight) = self.shared.limit.now();
+        let state = self.shared.lock();
+        let mut notes = state.notes.clone();
+        notes.extend(server.iter().flat_map(|s| s.notes.iter().cloned()));
+        let mut refused: Vec<String> = state.over_quota.iter().cloned().collect();
+        refused.sort();
+        SenderStatus {
+            server: server.map(|s| {
+                format!("{:?} {}", s.flavour, s.version)
+                    .trim_end()
+                    .to_owned()
+            }),
+            notes,
+            concurrency,
+            in_flight,
+            last_error: state.last_error.clone(),
+            parked: state
+                .refusing
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+            refused,
+            resting_hosts: self.shared.client.resting_hosts(),
+        }
     }
 
     /// Takes nothing more from the queue and waits until what is in flight is done, at most
     /// `within`; what is not done then is given back. Answers whether everything was done.
-    pub async fn drain(self, within: Duration) -> bool {
-        tokio::time::timeout(within, std::future::ready(()))
-            .await
-            .is_ok()
+    pub async fn drain(mut self, within: Duration) -> bool {
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::time::timeout(within, all).await.is_ok()
     }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.options.retry_min, self.options.retry_max)
+    }
+
+    pub(crate) async fn pause(&self, backoff: &mut Backoff, wish: Option<Duration>) {
+        tokio::time::sleep(backoff.next_pause(wish)).await;
+    }
+
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn succeeded(&self) {
+        self.passed.fetch_add(1, Ordering::Relaxed);
+        self.metrics.store_refuses.set(0);
+        self.lock().last_error = None;
+    }
+
+    pub(crate) fn failed(&self, why: &str) {
+        self.lock().last_error = Some(why.to_owned());
+    }
+
+    /// Nothing goes through: bodies wait, and a person is needed.
+    pub(crate) fn refuses_everything(&self, why: &str) {
+        self.metrics.store_refuses.set(1);
+        if self.may_log("refuses everything") {
+            tracing::error!(
+                why,
+                "the store refuses every request; check rights and paths"
+            );
+        }
+    }
+
+    /// One data stream takes nothing.
+    pub(crate) fn refusing(&self, index: &str, error: &ItemError) {
+        let why = format!("{} {}: {}", error.status, error.kind, error.reason);
+        if self.may_log(index) {
+            tracing::error!(
+                index,
+                why,
+                "the store refuses this data stream; its documents wait"
+            );
+        }
+        self.lock().refusing.insert(index.to_owned(), why);
+    }
+
+    pub(crate) fn over_quota(&self, index: &str) {
+        let mut state = self.lock();
+        Arc::make_mut(&mut state.over_quota).insert(index.to_owned());
+        self.metrics
+            .refused_streams
+            .set(state.over_quota.len() as i64);
+    }
+
+    fn has_room(&self, index: &str) {
+        let mut state = self.lock();
+        if state.over_quota.contains(index) {
+            Arc::make_mut(&mut state.over_quota).remove(index);
+        }
+        self.metrics
+            .refused_streams
+            .set(state.over_quota.len() as i64);
+    }
+
+    pub(crate) fn warn_limited(&self, what: &str, why: &str) {
+        if self.may_log(what) {
+            tracing::warn!(what, why, "delivery is disturbed");
+        }
+    }
+
+    fn may_log(&self, key: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let key = if state.logged.len() < MAX_LOG_KEYS {
+            key
+        } else {
+            ""
+        };
+        match state.logged.get(key) {
+            Some(at) if now - *at < LOG_EVERY => false,
+            _ => {
+                state.logged.insert(key.to_owned(), now);
+                true
+            }
+        }
+    }
+}
+
+/// Owns every other task of the sender; they end with it.
+async fn run(shared: Arc<Shared>, queue: Arc<dyn Queue>, mut stopped: watch::Receiver<bool>) {
+    let mut deliveries = JoinSet::new();
+    // These never end by themselves: dropped with this task.
+    let mut background = JoinSet::new();
+    background.spawn(prepare(Arc::clone(&shared)));
+    background.spawn(drain_parked(Arc::clone(&shared), Arc::clone(&queue)));
+    loop {
+        let job = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => break,
+            job = take(&shared, &queue) => job,
+            Some(ended) = deliveries.join_next() => {
+                note_end(ended);
+                continue;
+            }
+        };
+        let Some((permit, parts)) = job else { break };
+        deliveries.spawn(deliver_job(
+            Arc::clone(&shared),
+            Arc::clone(&queue),
+            parts,
+            permit,
+            stopped.clone(),
+        ));
+    }
+    while let Some(ended) = deliveries.join_next().await {
+        note_end(ended);
+    }
+}
+
+fn note_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a delivery ended early; its entries are given back");
+    }
+}
+
+/// Waits for a turn, then for an entry, and joins small ones that wait already.
+async fn take(shared: &Shared, queue: &Arc<dyn Queue>) -> Option<(Permit, Vec<Queued>)> {
+    let permit = shared.limit.acquire().await;
+    let first = queue.next().await?;
+    let mut size = first.meta.raw_len;
+    let mut parts = vec![first];
+    while size < shared.options.max_body_bytes && parts.last().is_some_and(may_join) {
+        let mut next = queue.next();
+        let ready = poll_fn(|cx| match next.as_mut().poll(cx) {
+            Poll::Ready(entry) => Poll::Ready(entry),
+            Poll::Pending => Poll::Ready(None),
+        });
+        let Some(entry) = ready.await else { break };
+        drop(next);
+        let encoding = parts.first().map(|p| p.meta.encoding);
+        let fits = size.saturating_add(entry.meta.raw_len) <= shared.options.max_body_bytes;
+        if !fits || !may_join(&entry) || Some(entry.meta.encoding) != encoding {
+            queue.give_back(entry.id);
+            break;
+        }
+        size += entry.meta.raw_len;
+        parts.push(entry);
+    }
+    Some((permit, parts))
+}
+
+/// What is in doubt goes alone. Frames and members of all three encodings may be joined.
+fn may_join(entry: &Queued) -> bool {
+    let encoding_joins = match entry.meta.encoding {
+        Encoding::Identity => entry.bytes.last() == Some(&b'\n'),
+        Encoding::Gzip | Encoding::Zstd => true,
+    };
+    encoding_joins && entry.meta.doubt_since_ms.is_none() && entry.posted_ms.is_none()
+}
+
+async fn deliver_job(
+    shared: Arc<Shared>,
+    queue: Arc<dyn Queue>,
+    parts: Vec<Queued>,
+    permit: Permit,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let ends = deliver(&shared, &queue, parts, true).await;
+    drop(permit);
+    let held: Vec<Taken> = ends
+        .into_iter()
+        .filter_map(|end| match end {
+            End::Held(taken) => Some(taken),
+            End::Done => None,
+        })
+        .collect();
+    if !held.is_empty() {
+        // Only ids are kept meanwhile; the entries come again when there may be room.
+        tokio::select! {
+            () = tokio::time::sleep(shared.options.retry_max) => {}
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+/// Finds out what the server is, puts templates, and refreshes gauges.
+async fn prepare(shared: Arc<Shared>) {
+    let mut backoff = shared.backoff();
+    while shared.client.server().is_none() && shared.client.detect().await.is_err() {
+        shared.pause(&mut backoff, None).await;
+    }
+    if let Some(options) = &shared.options.install {
+        let report = crate::install(&shared.client, options).await;
+        let mut state = shared.lock();
+        state.notes.extend(report.fallbacks);
+        state.notes.extend(report.problems);
+    }
+}
+
+/// Runs one task for each data stream with parked documents.
+async fn drain_parked(shared: Arc<Shared>, queue: Arc<dyn Queue>) {
+    let mut streams: HashSet<String> = HashSet::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let parked = queue.parked_streams();
+        shared.metrics.parked_streams.set(parked.len() as i64);
+        shared
+            .metrics
+            .parked_bytes
+            .set(i64::try_from(queue.parked_bytes()).unwrap_or(i64::MAX));
+        for index in parked {
+            if !streams.contains(&index)
+                && let Some(parked) = queue.parked(&index)
+            {
+                streams.insert(index.clone());
+                tasks.spawn(drain_stream(Arc::clone(&shared), parked, index));
+            }
+        }
+        tokio::select! {
+            () = shared.new_parked.notified() => {}
+            () = tokio::time::sleep(TICK) => {}
+            Some(ended) = tasks.join_next() => {
+                if let Ok(index) = ended {
+                    streams.remove(&index);
+                }
+            }
+        }
+    }
+}
+
+/// Posts what is parked of one data stream, one entry at a time, with pauses while it is refused.
+async fn drain_stream(shared: Arc<Shared>, parked: Arc<dyn Queue>, index: String) -> String {
+    let mut backoff = shared.backoff();
+    while let Some(entry) = parked.next().await {
+        // Just parked: give the store a moment before the first probe.
+        if backoff.tries() == 0 && shared.lock().refusing.contains_key(&index) {
+            shared.pause(&mut backoff, None).await;
+        }
+        let mut ends = deliver(&shared, &parked, vec![entry], false).await;
+        match ends.pop() {
+            Some(End::Held(taken)) => {
+                shared.pause(&mut backoff, None).await;
+                drop(taken);
+            }
+            _ => {
+                backoff = shared.backoff();
+                shared.has_room(&index);
+                if shared.lock().refusing.remove(&index).is_some() {
+                    tracing::info!(index, "the store takes this data stream again");
+                }
+            }
+        }
+    }
+    index
 }
