@@ -12,6 +12,13 @@ fn expect_all(node: &Node, n_lines: u64, what: &str) {
         let missing: Vec<_> = expected.iter().filter(|n| !numbers.contains(n)).take(20).collect();
         let doubled: Vec<_> =
             numbers.windows(2).filter(|pair| pair[0] == pair[1]).take(20).collect();
+        for pair in doubled.iter().take(2) {
+            for (key, line) in &node.store.lines {
+                if sim::number_of(line) == pair[0] {
+                    eprintln!("{} stands at {key:x?}", pair[0]);
+                }
+            }
+        }
         panic!("{what}: {} of {n_lines}, missing {missing:?}, doubled {doubled:?}", numbers.len());
     }
 }
@@ -28,6 +35,15 @@ fn a_growing_file_arrives_once() {
     node.settle();
     expect_all(&node, writer.n_lines, "growing");
     assert_eq!(node.tailer().lag().bytes, 0);
+}
+
+#[test]
+fn one_seed() {
+    let Ok(seed) = std::env::var("SEED") else { return };
+    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).try_init();
+    let mut parts = seed.split(',');
+    let seed = parts.next().unwrap().parse().unwrap();
+    run(seed, parts.next() == Some("cri"), parts.next() == Some("copy"));
 }
 
 fn run(seed: u64, cri: bool, copytruncate: bool) {

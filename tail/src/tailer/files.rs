@@ -177,8 +177,13 @@ impl Tailer {
                     }
                 }
                 Phase::Live if !entry.place.gz => {
+                    let needs_head = stream.id.is_none() && size > 0 && entry.rank != Rank::Live;
                     let at = self.changed_at(&entry.metadata, now);
                     stream.grow(size, if stream.first_byte.is_none() { at } else { now });
+                    if needs_head {
+                        // It may be compressed and deleted before its turn to be read comes.
+                        self.identify(sequence, idx, false);
+                    }
                 }
                 _ => {}
             }
@@ -305,6 +310,17 @@ impl Tailer {
         mut owners: Vec<Option<u64>>,
         now: Duration,
     ) {
+        if owners.contains(&None) {
+            // What is to be recognised needs a head, also before its turn to be read comes.
+            for idx in 0..sequence.streams.len() {
+                let has_none = sequence.streams.get(idx).is_some_and(|stream| {
+                    stream.id.is_none() && stream.size > 0 && stream.phase == Phase::Live
+                });
+                if has_none {
+                    self.identify(sequence, idx, false);
+                }
+            }
+        }
         let n_known = owners.iter().flatten().count();
         for (at, entry) in entries.iter().enumerate() {
             if owners.get(at).copied().flatten().is_some() {
@@ -482,6 +498,9 @@ impl Tailer {
         self.keep(&mut stream, content);
         let idx = idx.min(sequence.streams.len());
         sequence.streams.insert(idx, stream);
+        if size > 0 && entry.rank != Rank::Live {
+            self.identify(sequence, idx, false);
+        }
         if starts_at_end {
             self.journal.put(&record::key(b'q', sequence.key), &[1]);
             self.identify(sequence, idx, false);

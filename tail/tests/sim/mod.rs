@@ -121,7 +121,7 @@ fn is_start(line: &[u8]) -> bool {
     content(line).starts_with(b"E")
 }
 
-fn number_of(line: &[u8]) -> u64 {
+pub(crate) fn number_of(line: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(content(line));
     let digits: String = text.chars().skip(1).take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or_else(|_| panic!("no number in {text:?}"))
@@ -326,6 +326,9 @@ impl Node {
                 assert!(group.chunks.iter().all(|chunk| chunk.doubt_ms.is_some()));
             }
             let sequence = group.sequence;
+            if std::env::var("SEED").is_ok() {
+                eprintln!("{bounds:x?}");
+            }
             match fate() {
                 Fate::Taken => {
                     let positions = self.store.take(&group, &bytes);
