@@ -11,7 +11,7 @@
 use super::Tailer;
 use crate::content::{Content, FileId, Gz, open_checked, read_exact_at};
 use crate::group::{Flush, Framing, Group, GroupChunk, GroupId, StreamEnd, Suspect};
-use crate::mark::{MARK_LEN, Mark, Origin, read_head, stream_id};
+use crate::mark::{MARK_LEN, Mark, Match, Origin, read_head, stream_id};
 use crate::record;
 use crate::stream::{Phase, Sealed, SealedChunk, Sequence};
 use crate::{FRAMING_VERSION, MetadataSource};
@@ -385,7 +385,15 @@ impl Tailer {
         let Some(stream) = sequence.streams.get_mut(idx) else { return Step::Stop };
         let Some(content) = &mut stream.content else { return Step::Stop };
         // Rule 2: refilled behind our back?
-        if !stream.marks.last.matches(content).unwrap_or(true) {
+        let is_same = match stream.head {
+            // Nothing was sent yet, but the identity says what stands at the start.
+            Some(head) if stream.sent == 0 => {
+                let fits = stream.marks.compare(&head, content, stream.size);
+                fits.map_or(true, |fits| fits != Match::No)
+            }
+            _ => stream.marks.last.matches(content).unwrap_or(true),
+        };
+        if !is_same {
             self.truncated(sequence, idx, now);
             return Step::Again;
         }

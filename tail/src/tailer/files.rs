@@ -360,6 +360,19 @@ impl Tailer {
                 }
             };
             match find_stream(sequence, &mut content, size, entries) {
+                Some((idx, true)) if !self.still_holds(sequence, idx) => {
+                    // Truncated and refilled before we looked: this is the copy of its old life.
+                    let old = sequence.streams.get(idx).map(|stream| stream.handle);
+                    self.truncated(sequence, idx, now);
+                    let new = sequence.streams.get(idx + 1).map(|stream| stream.handle);
+                    for owner in owners.iter_mut().filter(|owner| **owner == old) {
+                        *owner = new;
+                    }
+                    self.adopt(sequence, idx, entry, content, size, now);
+                    if let Some(owner) = owners.get_mut(at) {
+                        *owner = old;
+                    }
+                }
                 Some((idx, true)) => {
                     let handle = sequence.streams.get(idx).map(|stream| stream.handle);
                     sequence.ignored.push(ignore(handle));
@@ -383,6 +396,26 @@ impl Tailer {
                 }
             }
         }
+    }
+
+    /// Whether a stream's own file has its content still.
+    fn still_holds(&mut self, sequence: &mut Sequence, idx: usize) -> bool {
+        let Some(stream) = sequence.streams.get_mut(idx) else { return true };
+        let (Some(head), Some(place)) = (stream.head, &stream.place) else { return true };
+        if stream.content.is_none() {
+            let Ok((file, metadata)) = open_checked(&place.path, &self.options.allowed_roots)
+            else {
+                return true;
+            };
+            if place.gz || FileId::of(&metadata) != place.id {
+                return true;
+            }
+            let fits = stream.marks.compare(&head, &mut Content::Plain(file), metadata.len());
+            return fits.is_ok_and(|fits| fits == Match::Whole);
+        }
+        let Some(content) = &mut stream.content else { return true };
+        let size = content.stat().map_or(0, |(size, _)| size);
+        stream.marks.compare(&head, content, size).is_ok_and(|fits| fits == Match::Whole)
     }
 
     /// Files that are not read: see the head of this file.
