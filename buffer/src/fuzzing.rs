@@ -105,10 +105,6 @@ pub(crate) fn check_scan(bytes: &[u8]) {
     for first_seq in [None, Some(1)] {
         let everything = scan(&Memory(bytes), 1, first_seq, Check::Everything);
         let quick = scan(&Memory(bytes), 1, first_seq, Check::Unsealed);
-        assert!(
-            everything.entries.len() <= quick.entries.len(),
-            "a full check finds no more"
-        );
         for scan in [everything, quick] {
             if matches!(scan.header, Err(HeaderProblem::Version(_))) {
                 continue;
