@@ -15,7 +15,11 @@ pub(crate) struct Bucket {
 impl Bucket {
     pub(crate) fn new(rate: u64, now: Duration) -> Self {
         let rate = rate.max(1) as f64;
-        Self { rate, tokens: rate, at: now }
+        Self {
+            rate,
+            tokens: rate,
+            at: now,
+        }
     }
 
     /// Bytes that may be taken now; else how long to wait until a tenth of a second's worth is

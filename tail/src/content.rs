@@ -22,7 +22,10 @@ pub(crate) struct FileId {
 
 impl FileId {
     pub(crate) fn of(metadata: &Metadata) -> Self {
-        let birth = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let birth = metadata
+            .created()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Self {
             inode: metadata.ino(),
             birth_ns: birth.map_or(0, |age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)),
@@ -37,19 +40,31 @@ impl FileId {
 pub(crate) fn open_checked(path: &Path, roots: &[PathBuf]) -> io::Result<(File, Metadata)> {
     // Asked for before it is opened, as opening a device may already do something.
     if !path.symlink_metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
     }
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
     }
     if !roots.is_empty() {
         let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         if !roots.iter().any(|root| real.starts_with(root)) {
-            let text = format!("it leads to `{}`, outside the allowed roots", real.display());
+            let text = format!(
+                "it leads to `{}`, outside the allowed roots",
+                real.display()
+            );
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
     }
@@ -130,8 +145,13 @@ impl Gz {
     /// # Errors
     /// When it is cut off or no gzip file: the compressor may still be at work.
     pub(crate) fn open(file: File) -> io::Result<Self> {
-        let mut gz =
-            Self { file, size: 0, decoder: None, window: Vec::new(), window_start: 0 };
+        let mut gz = Self {
+            file,
+            size: 0,
+            decoder: None,
+            window: Vec::new(),
+            window_start: 0,
+        };
         gz.restart()?;
         let decoder = gz.decoder.as_mut().expect("restart sets it");
         let mut scratch = [0_u8; 16 << 10];
@@ -151,7 +171,10 @@ impl Gz {
         use std::io::Seek;
         let mut file = self.file.try_clone()?;
         file.rewind()?;
-        self.decoder = Some(MultiGzDecoder::new(BufReader::with_capacity(32 << 10, file)));
+        self.decoder = Some(MultiGzDecoder::new(BufReader::with_capacity(
+            32 << 10,
+            file,
+        )));
         self.window.clear();
         self.window_start = 0;
         Ok(())
@@ -171,7 +194,9 @@ impl Gz {
                 break;
             }
             let drop = keep_from.min(have_end).saturating_sub(self.window_start);
-            let drop = usize::try_from(drop).unwrap_or(usize::MAX).min(self.window.len());
+            let drop = usize::try_from(drop)
+                .unwrap_or(usize::MAX)
+                .min(self.window.len());
             if drop >= 256 << 10 || self.window.len() > MAX_WINDOW {
                 self.window.drain(..drop);
                 self.window_start += drop as u64;
@@ -216,7 +241,9 @@ mod tests {
 
     #[test]
     fn a_gz_is_read_at_any_offset_of_its_content() {
-        let content: Vec<u8> = (0..300_000_u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        let content: Vec<u8> = (0..300_000_u32)
+            .flat_map(|n| n.to_string().into_bytes())
+            .collect();
         let mut gz = tempfile::tempfile().unwrap();
         for half in content.chunks(content.len() / 2 + 1) {
             // Two members, as appending compressors write.
@@ -226,7 +253,13 @@ mod tests {
         }
         let mut gz = Content::Gz(Box::new(Gz::open(gz).unwrap()));
         assert_eq!(gz.stat().unwrap(), (content.len() as u64, true));
-        for (offset, len) in [(0, 10), (1000, 400_000), (1500, 200), (900_000, 1 << 20), (3, 5)] {
+        for (offset, len) in [
+            (0, 10),
+            (1000, 400_000),
+            (1500, 200),
+            (900_000, 1 << 20),
+            (3, 5),
+        ] {
             let mut out = b"before".to_vec();
             let n = gz.read_at(offset as u64, len, &mut out).unwrap();
             let expected = &content[offset..(offset + len).min(content.len())];
@@ -237,8 +270,7 @@ mod tests {
 
     #[test]
     fn a_torn_gz_is_refused() {
-        let mut encoder =
-            flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(&[7; 5000]).unwrap();
         let mut bytes = encoder.finish().unwrap();
         bytes.truncate(bytes.len() - 5);

@@ -35,7 +35,11 @@ impl Mark {
     pub(crate) fn of(end: u64, bytes: &[u8]) -> Self {
         let skip = bytes.len().saturating_sub(MARK_LEN as usize);
         let bytes = bytes.get(skip..).unwrap_or_default();
-        Self { end, len: bytes.len() as u16, hash: xxh3_64(bytes) }
+        Self {
+            end,
+            len: bytes.len() as u16,
+            hash: xxh3_64(bytes),
+        }
     }
 
     /// Whether the content has these bytes at this place.
@@ -44,7 +48,9 @@ impl Mark {
             return Ok(true);
         }
         let len = usize::from(self.len);
-        let Some(start) = self.end.checked_sub(len as u64) else { return Ok(false) };
+        let Some(start) = self.end.checked_sub(len as u64) else {
+            return Ok(false);
+        };
         let bytes = read_exact_at(content, start, len)?;
         Ok(bytes.is_some_and(|bytes| xxh3_64(&bytes) == self.hash))
     }
@@ -104,7 +110,11 @@ impl Marks {
         content: &mut Content,
         size: u64,
     ) -> io::Result<Match> {
-        let head_mark = Mark { end: u64::from(head.len), len: 0, hash: 0 };
+        let head_mark = Mark {
+            end: u64::from(head.len),
+            len: 0,
+            hash: 0,
+        };
         if size < head_mark.end {
             return Ok(Match::No);
         }
@@ -119,7 +129,11 @@ impl Marks {
                 fits = Match::Shorter;
                 continue;
             }
-            return Ok(if mark.matches(content)? { fits } else { Match::No });
+            return Ok(if mark.matches(content)? {
+                fits
+            } else {
+                Match::No
+            });
         }
         Ok(fits)
     }
@@ -158,7 +172,9 @@ pub(crate) fn read_head(
     };
     // A CRI line of which only the start is there looks raw: it waits for its newline too.
     if expected.is_none() && line_end.is_none() && !is_final && bytes.len() < MAX_HEAD {
-        let may_be_framed = bytes.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'{');
+        let may_be_framed = bytes
+            .first()
+            .is_some_and(|byte| byte.is_ascii_digit() || *byte == b'{');
         if may_be_framed && framing == Framing::Raw {
             return Ok(None);
         }
@@ -167,7 +183,11 @@ pub(crate) fn read_head(
         return Ok(None);
     }
     bytes.truncate(len);
-    let head = Head { len: len as u32, hash: xxh3_64(&bytes), framing };
+    let head = Head {
+        len: len as u32,
+        hash: xxh3_64(&bytes),
+        framing,
+    };
     Ok(Some((head, bytes)))
 }
 
@@ -186,10 +206,13 @@ fn detect(bytes: &[u8]) -> Framing {
 
 fn is_cri(line: &[u8]) -> bool {
     let mut words = line.splitn(4, |byte| *byte == b' ');
-    let (Some(time), Some(stream)) = (words.next(), words.next()) else { return false };
+    let (Some(time), Some(stream)) = (words.next(), words.next()) else {
+        return false;
+    };
     let tag = words.next().unwrap_or_default();
     let digits = |from: usize, to: usize| {
-        time.get(from..to).is_some_and(|part| part.iter().all(u8::is_ascii_digit))
+        time.get(from..to)
+            .is_some_and(|part| part.iter().all(u8::is_ascii_digit))
     };
     time.len() >= 20
         && digits(0, 4)
@@ -211,7 +234,11 @@ pub(crate) enum Origin<'a> {
     /// CRI and Docker: the container's id, or what stands for it.
     Container(&'a [u8]),
     /// Raw files.
-    Raw { node: &'a str, id: FileId, life: u64 },
+    Raw {
+        node: &'a str,
+        id: FileId,
+        life: u64,
+    },
 }
 
 /// The identity of a stream (DELIVERY rule 1).
@@ -279,7 +306,9 @@ mod tests {
     #[test]
     fn markers_tell_continuation_truncation_and_refill_apart() {
         // Rule 2.
-        let text: Vec<u8> = (0..600_000_u32).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        let text: Vec<u8> = (0..600_000_u32)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect();
         let mut file = content(&text);
         let (head, _) = read_head(&mut file, None, false).unwrap().unwrap();
         let mut marks = Marks::default();
@@ -289,7 +318,10 @@ mod tests {
         assert_eq!(marks.older.len(), 1);
         let check = |bytes: &[u8], expected: Match| {
             let size = bytes.len() as u64;
-            assert_eq!(marks.compare(&head, &mut content(bytes), size).unwrap(), expected);
+            assert_eq!(
+                marks.compare(&head, &mut content(bytes), size).unwrap(),
+                expected
+            );
         };
         check(&text, Match::Whole);
         check(&text[..2_400_000], Match::Whole);

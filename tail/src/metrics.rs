@@ -137,7 +137,9 @@ pub(crate) struct NamespaceCounters {
 
 impl Metrics {
     pub(crate) fn of_namespace(&self, namespace: &str) -> NamespaceCounters {
-        let label = Namespace { namespace: namespace.to_owned() };
+        let label = Namespace {
+            namespace: namespace.to_owned(),
+        };
         NamespaceCounters {
             bytes_read: self.bytes_read.get_or_create(&label).clone(),
             bytes_acknowledged: self.bytes_acknowledged.get_or_create(&label).clone(),

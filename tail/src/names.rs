@@ -33,7 +33,10 @@ pub(crate) struct LogName<'a> {
 /// (`-20240102`, `-2024010203`, `-2024-01-02`, `-1704164645`), each with or without `.gz`.
 pub(crate) fn split(name: &OsStr) -> Option<LogName<'_>> {
     let name = name.as_bytes();
-    if [&b".tmp"[..], b".bz2", b".xz", b".zst", b".lz4"].iter().any(|end| name.ends_with(end)) {
+    if [&b".tmp"[..], b".bz2", b".xz", b".zst", b".lz4"]
+        .iter()
+        .any(|end| name.ends_with(end))
+    {
         return None;
     }
     let (stem, gz) = match name.strip_suffix(b".gz") {
@@ -46,7 +49,10 @@ pub(crate) fn split(name: &OsStr) -> Option<LogName<'_>> {
 
 fn strip_rotation(name: &[u8]) -> Option<(&[u8], Rank)> {
     // The longest run of digits and separators at the end, from its first separator on.
-    let run = name.iter().rposition(|byte| !(byte.is_ascii_digit() || b".-_T".contains(byte)))? + 1;
+    let run = name
+        .iter()
+        .rposition(|byte| !(byte.is_ascii_digit() || b".-_T".contains(byte)))?
+        + 1;
     let tail = name.get(run..)?;
     for (at, byte) in tail.iter().enumerate() {
         if !b".-_".contains(byte) {
@@ -77,7 +83,9 @@ fn rank_of(separator: u8, suffix: &[u8]) -> Option<Rank> {
         8..=23 if is_date(&digits) || (only_digits && digits.len() == 10) => {
             // 23 digits: a date with nanoseconds. 10^23 fits u128.
             let padding = u32::try_from(23 - digits.len()).ok()?;
-            Some(Rank::Dated(text.parse::<u128>().ok()? * 10_u128.pow(padding)))
+            Some(Rank::Dated(
+                text.parse::<u128>().ok()? * 10_u128.pow(padding),
+            ))
         }
         _ => None,
     }
@@ -102,7 +110,10 @@ fn is_date(digits: &[u8]) -> bool {
 /// `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restart>.log` and Docker's
 /// `…/containers/<id>/<id>-json.log`.
 pub(crate) fn container(path: &Path, real: &Path) -> Option<ContainerPath> {
-    let mut found = [path, real].into_iter().find_map(from_pods).unwrap_or_default();
+    let mut found = [path, real]
+        .into_iter()
+        .find_map(from_pods)
+        .unwrap_or_default();
     if let Some(link) = from_link(path) {
         if found.container.is_empty() {
             (found.namespace, found.pod, found.container) =
@@ -135,7 +146,10 @@ fn from_pods(path: &Path) -> Option<ContainerPath> {
         pod_uid: Some(uid.to_owned()),
         container: text(container.file_name())?.to_owned(),
         container_id: None,
-        restart: file.split('.').next().and_then(|number| number.parse().ok()),
+        restart: file
+            .split('.')
+            .next()
+            .and_then(|number| number.parse().ok()),
     })
 }
 
@@ -188,7 +202,11 @@ mod tests {
         check("build-42.log", "build-42.log", false, false);
         check("20240102", "20240102", false, false);
         check("x-99999999", "x-99999999", false, false);
-        for ignored in ["0.log.20240102-030405.tmp", "0.log.20240102-030405.gz.tmp", "a.log.1.xz"] {
+        for ignored in [
+            "0.log.20240102-030405.tmp",
+            "0.log.20240102-030405.gz.tmp",
+            "a.log.1.xz",
+        ] {
             assert_eq!(split(OsStr::new(ignored)), None, "{ignored}");
         }
     }
@@ -209,13 +227,22 @@ mod tests {
         let link = format!("/var/log/containers/web-1_shop_nginx-{id}.log");
         let real = "/var/log/pods/shop_web-1_uid-7/nginx/3.log";
         let both = container(Path::new(&link), Path::new(real)).unwrap();
-        assert_eq!((both.namespace.as_str(), both.pod.as_str()), ("shop", "web-1"));
+        assert_eq!(
+            (both.namespace.as_str(), both.pod.as_str()),
+            ("shop", "web-1")
+        );
         assert_eq!(both.container, "nginx");
         assert_eq!(both.pod_uid.as_deref(), Some("uid-7"));
-        assert_eq!((both.container_id.as_deref(), both.restart), (Some(id.as_str()), Some(3)));
+        assert_eq!(
+            (both.container_id.as_deref(), both.restart),
+            (Some(id.as_str()), Some(3))
+        );
         let docker = format!("/var/lib/docker/containers/{id}/{id}-json.log");
         let found = container(Path::new(&docker), Path::new(&docker)).unwrap();
         assert_eq!(found.container_id, Some(id));
-        assert_eq!(container(Path::new("/var/log/syslog"), Path::new("/var/log/syslog")), None);
+        assert_eq!(
+            container(Path::new("/var/log/syslog"), Path::new("/var/log/syslog")),
+            None
+        );
     }
 }

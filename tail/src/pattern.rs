@@ -44,9 +44,13 @@ pub(crate) enum Found {
 
 impl Pattern {
     pub(crate) fn new(glob: &str) -> Result<Self, Error> {
-        let fail =
-            |reason: &str| Error::Glob { glob: glob.to_owned(), reason: reason.to_owned() };
-        let rest = glob.strip_prefix('/').ok_or_else(|| fail("it must be an absolute path"))?;
+        let fail = |reason: &str| Error::Glob {
+            glob: glob.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let rest = glob
+            .strip_prefix('/')
+            .ok_or_else(|| fail("it must be an absolute path"))?;
         let mut parts = Vec::new();
         for part in split_outside_braces(rest) {
             if part.is_empty() {
@@ -59,7 +63,10 @@ impl Pattern {
                     return Err(fail("braces must not span a `/`: write two globs"));
                 }
                 let glob = GlobBuilder::new(part).literal_separator(true).build();
-                Part::Name(glob.map_err(|error| fail(&error.kind().to_string()))?.compile_matcher())
+                Part::Name(
+                    glob.map_err(|error| fail(&error.kind().to_string()))?
+                        .compile_matcher(),
+                )
             } else {
                 Part::Literal(part.into())
             });
@@ -80,7 +87,12 @@ impl Pattern {
 
     /// Where looking begins: the folder of the first part that is not literal.
     pub(crate) fn start(&self, pattern: u16) -> Place {
-        let mut place = Place { dir: PathBuf::from("/"), pattern, part: 0, depth: 0 };
+        let mut place = Place {
+            dir: PathBuf::from("/"),
+            pattern,
+            part: 0,
+            depth: 0,
+        };
         for part in self.parts.iter().take(self.parts.len() - 1) {
             let Part::Literal(name) = part else { break };
             place.dir.push(name);
@@ -94,7 +106,11 @@ impl Pattern {
         let part = place.part.checked_sub(1)?;
         let is_literal = matches!(self.parts.get(usize::from(part)), Some(Part::Literal(_)));
         let dir = place.dir.parent()?.to_path_buf();
-        (is_literal && place.depth == 0).then_some(Place { dir, part, ..*place })
+        (is_literal && place.depth == 0).then_some(Place {
+            dir,
+            part,
+            ..*place
+        })
     }
 
     /// What `name` in `place` means. Several answers: `**` also stands for no folder.
@@ -192,8 +208,12 @@ mod tests {
         let mut places = vec![pattern.start(0)];
         let mut reached = false;
         while let Some(place) = places.pop() {
-            let Ok(rest) = path.strip_prefix(&place.dir) else { continue };
-            let Some(name) = rest.iter().next() else { continue };
+            let Ok(rest) = path.strip_prefix(&place.dir) else {
+                continue;
+            };
+            let Some(name) = rest.iter().next() else {
+                continue;
+            };
             let mut found = Vec::new();
             pattern.look(&place, name, &mut found);
             for found in found {
@@ -208,9 +228,21 @@ mod tests {
 
     #[test]
     fn a_walk_finds_what_the_glob_matches() {
-        check("/var/log/containers/*.log", "/var/log/containers/a.log", true);
-        check("/var/log/containers/*.log", "/var/log/containers/a.log.1", false);
-        check("/var/log/containers/*.log", "/var/log/containers/b/a.log", false);
+        check(
+            "/var/log/containers/*.log",
+            "/var/log/containers/a.log",
+            true,
+        );
+        check(
+            "/var/log/containers/*.log",
+            "/var/log/containers/a.log.1",
+            false,
+        );
+        check(
+            "/var/log/containers/*.log",
+            "/var/log/containers/b/a.log",
+            false,
+        );
         check("/var/log/pods/*/*/*.log", "/var/log/pods/p/c/0.log", true);
         check("/srv/**/*.log", "/srv/a.log", true);
         check("/srv/**/*.log", "/srv/a/b/c.log", true);

@@ -129,11 +129,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The outer `Option` is success.
-    fn option<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<Option<T>> {
-        if self.num()? == 0 { Some(None) } else { read(self).map(Some) }
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.num()? == 0 {
+            Some(None)
+        } else {
+            read(self).map(Some)
+        }
     }
 
     fn mark(&mut self) -> Option<Mark> {
@@ -146,11 +147,15 @@ impl<'a> Reader<'a> {
 }
 
 fn framing_of(n: u64) -> Option<Framing> {
-    [Framing::Raw, Framing::Cri, Framing::Docker].get(usize::try_from(n).ok()?).copied()
+    [Framing::Raw, Framing::Cri, Framing::Docker]
+        .get(usize::try_from(n).ok()?)
+        .copied()
 }
 
 fn flush_of(n: u64) -> Option<Flush> {
-    [Flush::None, Flush::Soft, Flush::Hard].get(usize::try_from(n).ok()?).copied()
+    [Flush::None, Flush::Soft, Flush::Hard]
+        .get(usize::try_from(n).ok()?)
+        .copied()
 }
 
 /// The fixed part of a stream, with what is needed to find its sequence again.
@@ -177,7 +182,9 @@ pub(crate) fn write_fixed(fixed: &Fixed) -> Vec<u8> {
         w.bytes(container.pod.as_bytes());
         w.option(container.pod_uid.as_ref(), |w, uid| w.bytes(uid.as_bytes()));
         w.bytes(container.container.as_bytes());
-        w.option(container.container_id.as_ref(), |w, id| w.bytes(id.as_bytes()));
+        w.option(container.container_id.as_ref(), |w, id| {
+            w.bytes(id.as_bytes())
+        });
         w.option(container.restart, |w, restart| w.num(u64::from(restart)));
     });
     w.hash(fixed.id);
@@ -226,7 +233,10 @@ pub(crate) fn read_fixed(bytes: &[u8]) -> Option<Fixed> {
         life: r.num()?,
         place: r.option(|r| {
             Some(Place {
-                id: FileId { inode: r.num()?, birth_ns: r.num()? },
+                id: FileId {
+                    inode: r.num()?,
+                    birth_ns: r.num()?,
+                },
                 path: r.path()?,
                 gz: r.num()? == 1,
             })
@@ -262,12 +272,19 @@ pub(crate) fn write_moving(stream: &Stream) -> Vec<u8> {
 /// A stream as the journal has it; a sequence's files are compared with it later.
 pub(crate) fn read_stream(handle: u64, fixed: &Fixed, moving: &[u8]) -> Option<Stream> {
     let r = &mut Reader::new(moving)?;
-    let none = Place { id: FileId::default(), path: PathBuf::new(), gz: false };
+    let none = Place {
+        id: FileId::default(),
+        path: PathBuf::new(),
+        gz: false,
+    };
     let mut stream = Stream::new(handle, none, fixed.life);
     stream.place.clone_from(&fixed.place);
     stream.id = Some(fixed.id);
     stream.head = Some(fixed.head);
-    stream.acked = Positions { stdout: r.num()?, stderr: r.num()? };
+    stream.acked = Positions {
+        stdout: r.num()?,
+        stderr: r.num()?,
+    };
     stream.sent = r.num()?;
     stream.size = r.num()?;
     stream.lost = r.num()?;
@@ -278,7 +295,10 @@ pub(crate) fn read_stream(handle: u64, fixed: &Fixed, moving: &[u8]) -> Option<S
         2 => Phase::Vanished { unread: r.num()? },
         _ => return None,
     };
-    stream.marks = Marks { last: r.mark()?, older: fixed.older.clone() };
+    stream.marks = Marks {
+        last: r.mark()?,
+        older: fixed.older.clone(),
+    };
     stream.is_dirty = false;
     stream.is_journaled = true;
     Some(stream)
@@ -337,7 +357,10 @@ pub(crate) fn read_sealed(
             stream: r.hash()?,
             start: r.num()?,
             len: r.num()?,
-            resume: Positions { stdout: r.num()?, stderr: r.num()? },
+            resume: Positions {
+                stdout: r.num()?,
+                stderr: r.num()?,
+            },
             framing: framing_of(r.num()?)?,
             eof: r.num()? == 1,
             end: r.option(|r| {
@@ -375,14 +398,28 @@ mod tests {
                 }),
             },
             id: n ^ 7,
-            head: Head { len: 100, hash: n << 3, framing: Framing::Cri },
+            head: Head {
+                len: 100,
+                hash: n << 3,
+                framing: Framing::Cri,
+            },
             life: n >> 1,
             place: Some(Place {
-                id: FileId { inode: n, birth_ns: n },
+                id: FileId {
+                    inode: n,
+                    birth_ns: n,
+                },
                 path: PathBuf::from("/x/0.log"),
                 gz: n.is_multiple_of(3),
             }),
-            older: vec![Mark { end: n, len: 256, hash: n }; (n % 5) as usize],
+            older: vec![
+                Mark {
+                    end: n,
+                    len: 256,
+                    hash: n
+                };
+                (n % 5) as usize
+            ],
         }
     }
 

@@ -196,12 +196,18 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     pub(crate) fn position(&self, handle: u64) -> Option<usize> {
-        self.streams.iter().position(|stream| stream.handle == handle)
+        self.streams
+            .iter()
+            .position(|stream| stream.handle == handle)
     }
 
     /// The first byte of a file after the `idx`th was seen then.
     pub(crate) fn successor_since(&self, idx: usize) -> Option<Duration> {
-        self.streams.iter().skip(idx + 1).filter_map(|stream| stream.first_byte).min()
+        self.streams
+            .iter()
+            .skip(idx + 1)
+            .filter_map(|stream| stream.first_byte)
+            .min()
     }
 
     /// When the end of the `idx`th stream is final.
@@ -211,7 +217,11 @@ impl Sequence {
         let deleted = stream.deleted_since.map(|at| at + final_after);
         // A file that is still written to is not over.
         let quiet = stream.last_grow + final_after.min(Duration::from_millis(500));
-        [after, deleted].into_iter().flatten().min().map(|at| at.max(quiet))
+        [after, deleted]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(quiet))
     }
 
     /// Identity of the next stream after the `idx`th, where it has one.

@@ -120,8 +120,11 @@ impl Tailer {
         mut options: Options,
         clock: Arc<dyn Clock>,
     ) -> Result<(Tailer, Vec<Warning>), Error> {
-        let patterns =
-            options.include.iter().map(|glob| Pattern::new(glob)).collect::<Result<Vec<_>, _>>()?;
+        let patterns = options
+            .include
+            .iter()
+            .map(|glob| Pattern::new(glob))
+            .collect::<Result<Vec<_>, _>>()?;
         let excludes = excludes(&options.exclude)?;
         options.max_chunk = options.max_chunk.max(4 << 10);
         options.max_line = options.max_line.clamp(256, options.max_chunk);
@@ -131,8 +134,8 @@ impl Tailer {
                 *root = real;
             }
         }
-        let (journal, state, mut warnings) = Journal::open(&options.data_dir)
-            .map_err(|error| Error::Journal(error.to_string()))?;
+        let (journal, state, mut warnings) =
+            Journal::open(&options.data_dir).map_err(|error| Error::Journal(error.to_string()))?;
         let is_fresh = state.is_empty();
         let is_unsure = !warnings.is_empty();
         let metrics = Metrics::default();
@@ -226,8 +229,9 @@ impl Tailer {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let rearm = (self.watcher.is_some() && self.rearmed_at == Duration::ZERO)
-            .then_some(now + scan::REARM_AFTER);
+        let rearm = self.watcher.as_ref().and_then(|watcher| {
+            (!watcher.is_armed()).then_some(self.rearmed_at + scan::REARM_AFTER)
+        });
         [timer, rearm, Some(self.next_scan)]
             .into_iter()
             .flatten()
@@ -294,20 +298,31 @@ impl Tailer {
     }
 
     fn wall_ns(&self) -> u64 {
-        let age = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let age = self
+            .clock
+            .wall()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// When a file changed last, on our monotonic clock.
     fn changed_at(&self, metadata: &std::fs::Metadata, now: Duration) -> Duration {
-        let age = metadata.modified().ok().and_then(|at| self.clock.wall().duration_since(at).ok());
+        let age = metadata
+            .modified()
+            .ok()
+            .and_then(|at| self.clock.wall().duration_since(at).ok());
         // Clocks step, and fake ones stand apart from the files': an age beyond all reason is
         // taken as it is, down to the origin.
         now.saturating_sub(age.unwrap_or_default())
     }
 
     /// Runs `work` on a sequence, which stands outside its slot meanwhile.
-    fn with<T>(&mut self, slot: u32, work: impl FnOnce(&mut Self, &mut Sequence) -> T) -> Option<T> {
+    fn with<T>(
+        &mut self,
+        slot: u32,
+        work: impl FnOnce(&mut Self, &mut Sequence) -> T,
+    ) -> Option<T> {
         let mut sequence = self.sequences.get_mut(slot as usize)?.take()?;
         let result = work(self, &mut sequence);
         if let Some(place) = self.sequences.get_mut(slot as usize) {
@@ -322,8 +337,12 @@ impl Tailer {
 
     /// Writes a stream's records, as far as they changed. Streams without identity have none.
     fn journal_stream(&mut self, sequence: &Sequence, idx: usize) {
-        let Some(stream) = sequence.streams.get(idx) else { return };
-        let (Some(id), Some(head)) = (stream.id, stream.head) else { return };
+        let Some(stream) = sequence.streams.get(idx) else {
+            return;
+        };
+        let (Some(id), Some(head)) = (stream.id, stream.head) else {
+            return;
+        };
         if stream.is_dirty || !stream.is_journaled {
             let fixed = record::Fixed {
                 sequence: sequence.key,
@@ -335,9 +354,15 @@ impl Tailer {
                 place: stream.place.clone(),
                 older: stream.marks.older.clone(),
             };
-            self.journal.put(&record::key(b's', stream.handle), &record::write_fixed(&fixed));
+            self.journal.put(
+                &record::key(b's', stream.handle),
+                &record::write_fixed(&fixed),
+            );
         }
-        self.journal.put(&record::key(b'p', stream.handle), &record::write_moving(stream));
+        self.journal.put(
+            &record::key(b'p', stream.handle),
+            &record::write_moving(stream),
+        );
     }
 
     /// As `journal_stream`, and remembers that it was done.
@@ -367,7 +392,9 @@ impl Tailer {
     fn shut(&mut self, stream: &mut Stream) {
         if stream.content.take().is_some() {
             self.n_open -= 1;
-            self.metrics.files_open.set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
+            self.metrics
+                .files_open
+                .set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
         }
     }
 
@@ -377,8 +404,10 @@ impl Tailer {
     }
 
     fn namespace_of(&mut self, source: &crate::Source) -> u32 {
-        let name =
-            source.container.as_ref().map_or(String::new(), |found| found.namespace.clone());
+        let name = source
+            .container
+            .as_ref()
+            .map_or(String::new(), |found| found.namespace.clone());
         if let Some(known) = self.namespace_ids.get(&name) {
             return *known;
         }
@@ -394,7 +423,9 @@ impl Tailer {
     }
 
     fn counters(&self, sequence: &Sequence) -> Option<&NamespaceCounters> {
-        self.namespaces.get(sequence.namespace as usize).map(|state| &state.counters)
+        self.namespaces
+            .get(sequence.namespace as usize)
+            .map(|state| &state.counters)
     }
 }
 
@@ -443,8 +474,12 @@ impl MetadataCache {
     fn take_unused(&mut self) -> Vec<u64> {
         let mut gone = Vec::new();
         while self.unused_bytes > MAX_UNUSED_METADATA || self.unused.len() > 4096 {
-            let Some(hash) = self.unused.pop_front() else { break };
-            let Some((users, len)) = self.users.get(&hash).copied() else { continue };
+            let Some(hash) = self.unused.pop_front() else {
+                break;
+            };
+            let Some((users, len)) = self.users.get(&hash).copied() else {
+                continue;
+            };
             self.unused_bytes = self.unused_bytes.saturating_sub(len as usize);
             if users == 0 && !self.unused.contains(&hash) {
                 self.users.remove(&hash);

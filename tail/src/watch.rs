@@ -44,6 +44,8 @@ struct Shared {
     inotify: OwnedFd,
     stop: OwnedFd,
     armed: AtomicBool,
+    /// `wake` will be called at the next event.
+    waiting: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -62,14 +64,20 @@ impl Watcher {
             inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
             stop: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             armed: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });
         let waiter = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("tail-watch".to_owned())
-            .stack_size(64 << 10)
+            .stack_size(256 << 10)
             .spawn(move || wait(&waiter, &*wake))?;
-        Ok(Self { shared, thread: Some(thread), folders: HashMap::new(), by_path: HashMap::new() })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+            folders: HashMap::new(),
+            by_path: HashMap::new(),
+        })
     }
 
     /// Watches a folder. True when it was not watched before.
@@ -90,7 +98,9 @@ impl Watcher {
         let path: Arc<Path> = dir.into();
         // Two paths may lead to one folder: events then come under the one that was first, and
         // the names below the other are found by rescans only.
-        self.folders.entry(watch).or_insert_with(|| Arc::clone(&path));
+        self.folders
+            .entry(watch)
+            .or_insert_with(|| Arc::clone(&path));
         self.by_path.insert(path, watch);
         Ok(true)
     }
@@ -118,7 +128,9 @@ impl Watcher {
                 Ok(event) => (
                     event.wd(),
                     event.events(),
-                    event.file_name().map(|name| PathBuf::from(OsStr::from_bytes(name.to_bytes()))),
+                    event
+                        .file_name()
+                        .map(|name| PathBuf::from(OsStr::from_bytes(name.to_bytes()))),
                 ),
                 Err(Errno::INTR) => continue,
                 Err(_) => return false,
@@ -139,7 +151,9 @@ impl Watcher {
                 }
                 continue;
             }
-            let (Some(dir), Some(name)) = (self.folders.get(&watch), name) else { continue };
+            let (Some(dir), Some(name)) = (self.folders.get(&watch), name) else {
+                continue;
+            };
             let change = if events.contains(ReadFlags::MODIFY) {
                 Change::Modified
             } else {
@@ -150,8 +164,14 @@ impl Watcher {
         true
     }
 
+    /// Whether the next event leads to a call of `wake`.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.shared.waiting.load(Ordering::Acquire)
+    }
+
     /// Asks for the next call of `wake`.
     pub(crate) fn rearm(&self) {
+        self.shared.waiting.store(true, Ordering::Release);
         self.shared.armed.store(true, Ordering::Release);
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
@@ -181,7 +201,10 @@ fn wait(shared: &Shared, wake: &(dyn Fn() + Send + Sync)) {
             PollFd::new(&shared.stop, PollFlags::IN),
         ];
         match poll(&mut fds, None) {
-            Ok(_) => wake(),
+            Ok(_) => {
+                shared.waiting.store(false, Ordering::Release);
+                wake();
+            }
             // Interrupted: wait again.
             Err(_) => shared.armed.store(true, Ordering::Release),
         }

@@ -9,9 +9,16 @@ fn expect_all(node: &Node, n_lines: u64, what: &str) {
     let numbers = node.store.numbers();
     let expected: Vec<u64> = (0..n_lines).collect();
     if numbers != expected {
-        let missing: Vec<_> = expected.iter().filter(|n| !numbers.contains(n)).take(20).collect();
-        let doubled: Vec<_> =
-            numbers.windows(2).filter(|pair| pair[0] == pair[1]).take(20).collect();
+        let missing: Vec<_> = expected
+            .iter()
+            .filter(|n| !numbers.contains(n))
+            .take(20)
+            .collect();
+        let doubled: Vec<_> = numbers
+            .windows(2)
+            .filter(|pair| pair[0] == pair[1])
+            .take(20)
+            .collect();
         for pair in doubled.iter().take(2) {
             for (key, line) in &node.store.lines {
                 if sim::number_of(line) == pair[0] {
@@ -19,7 +26,10 @@ fn expect_all(node: &Node, n_lines: u64, what: &str) {
                 }
             }
         }
-        panic!("{what}: {} of {n_lines}, missing {missing:?}, doubled {doubled:?}", numbers.len());
+        panic!(
+            "{what}: {} of {n_lines}, missing {missing:?}, doubled {doubled:?}",
+            numbers.len()
+        );
     }
 }
 
@@ -35,15 +45,6 @@ fn a_growing_file_arrives_once() {
     node.settle();
     expect_all(&node, writer.n_lines, "growing");
     assert_eq!(node.tailer().lag().bytes, 0);
-}
-
-#[test]
-fn one_seed() {
-    let Ok(seed) = std::env::var("SEED") else { return };
-    let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).try_init();
-    let mut parts = seed.split(',');
-    let seed = parts.next().unwrap().parse().unwrap();
-    run(seed, parts.next() == Some("cri"), parts.next() == Some("copy"));
 }
 
 fn run(seed: u64, cri: bool, copytruncate: bool) {
@@ -64,7 +65,13 @@ fn run(seed: u64, cri: bool, copytruncate: bool) {
             12 => {
                 // Killed: with a group in flight, or with answers that were not journaled.
                 let mut fates = rng.clone();
-                node.send(|| if fates.bool() { Fate::Forgotten } else { Fate::Taken });
+                node.send(|| {
+                    if fates.bool() {
+                        Fate::Forgotten
+                    } else {
+                        Fate::Taken
+                    }
+                });
                 node.tailer = None;
                 if rng.bool() {
                     writer.write(rng.usize(1..60));
@@ -100,7 +107,11 @@ fn run(seed: u64, cri: bool, copytruncate: bool) {
     // Answers that never came: the agent is started again.
     node.start();
     node.settle();
-    expect_all(&node, writer.n_lines, &format!("seed {seed} cri {cri} copy {copytruncate}"));
+    expect_all(
+        &node,
+        writer.n_lines,
+        &format!("seed {seed} cri {cri} copy {copytruncate}"),
+    );
     let lag = node.tailer().lag().bytes;
     assert_eq!(lag, 0, "seed {seed}: bytes are left");
 }
@@ -124,4 +135,159 @@ fn every_line_once_over_copytruncate() {
     for seed in 200..230 {
         run(seed, false, true);
     }
+}
+
+#[test]
+fn a_second_agent_is_refused() {
+    // Rule 4.
+    let node = Node::new();
+    let clock = tail::SystemClock::new();
+    let error = tail::Tailer::open(node.options.clone(), std::sync::Arc::new(clock));
+    assert!(error.err().expect("refused").to_string().contains("in use"));
+}
+
+#[test]
+fn lost_connections_make_a_group_go_alone_then_suspect() {
+    // Rule 12.
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    writer.write(3);
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        node.clock.advance(300);
+        node.poll();
+        let (group, _) = node.next().expect("due");
+        seen.push((group.alone, group.chunks[0].suspect));
+        node.tailer().failed(group.id, Failure::ConnectionLost);
+    }
+    use tail::Suspect::{Lines, No, Unparsed};
+    let expected = [
+        (false, No),
+        (false, No),
+        (true, No),
+        (true, Unparsed),
+        (true, Lines),
+        (true, Lines),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn quiet_streams_are_flushed_softly_then_hard_and_then_left_alone() {
+    // Rule 7.
+    let mut node = Node::new();
+    node.poll();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    writer.write(1);
+    node.poll();
+    node.poll();
+    assert!(node.next().is_none(), "the last byte has just come");
+    node.clock.advance(150);
+    node.poll();
+    let (group, bytes) = node.next().expect("lingered");
+    assert_eq!(group.chunks[0].flush, tail::Flush::Soft);
+    assert_eq!(group.chunks[0].doubt_ms, None);
+    // The aggregator keeps a trace open.
+    node.tailer().acked(group.id, &[tail::Positions::at(0)]);
+    node.clock.advance(150);
+    node.poll();
+    assert!(node.next().is_none(), "nothing new");
+    node.clock.advance(2000);
+    node.poll();
+    let (group, again) = node.next().expect("quiet for long");
+    assert_eq!(group.chunks[0].flush, tail::Flush::Hard);
+    assert_eq!(bytes, again);
+    let positions = node.store.take(&group, &again);
+    node.tailer().acked(group.id, &positions);
+    node.clock.advance(5000);
+    node.poll();
+    assert!(node.next().is_none());
+}
+
+#[test]
+fn a_file_deleted_while_the_agent_was_away_is_counted_as_lost() {
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    writer.write(5);
+    node.settle();
+    writer.write(5);
+    node.poll();
+    node.clock.advance(150);
+    node.poll();
+    let (group, bytes) = node.next().expect("due");
+    drop(group);
+    node.tailer = None;
+    std::fs::remove_file(&writer.path).unwrap();
+    node.start();
+    node.settle();
+    let ends: Vec<_> = node.store.ends.values().collect();
+    assert_eq!(ends.len(), 1, "{ends:?}");
+    assert_eq!(ends[0].unread, bytes.len() as u64);
+    assert!(
+        node.tailer().streams().is_empty(),
+        "forgotten when acknowledged"
+    );
+}
+
+#[test]
+fn a_deleted_file_is_read_to_its_end() {
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    writer.write(5);
+    node.poll();
+    writer.write(500);
+    node.poll();
+    std::fs::remove_file(&writer.path).unwrap();
+    node.settle();
+    expect_all(&node, writer.n_lines, "deleted");
+    let ends: Vec<_> = node.store.ends.values().collect();
+    assert_eq!((ends.len(), ends[0].unread), (1, 0));
+    assert!(node.tailer().streams().is_empty());
+}
+
+#[test]
+fn an_overlong_line_arrives_in_pieces_and_every_byte_once() {
+    let mut node = Node::new();
+    node.options.max_line = 4096;
+    node.start();
+    let path = node.log("a.log");
+    let mut text = b"E0 first\n".to_vec();
+    text.extend_from_slice(&[b'y'; 50_000]);
+    text.extend_from_slice(b"\nE1 last\n");
+    std::fs::write(&path, &text).unwrap();
+    node.settle();
+    let mut at = 0;
+    for ((_, offset), line) in &node.store.lines {
+        assert_eq!(*offset, at);
+        assert_eq!(&text[at as usize..at as usize + line.len()], line);
+        assert!(line.len() <= 4096);
+        at += line.len() as u64;
+    }
+    assert_eq!(at, text.len() as u64);
+}
+
+#[test]
+fn start_at_end_reads_what_comes_later() {
+    let mut node = Node::new();
+    node.tailer = None;
+    let mut old = Writer::new(&node.log("old.log"), true, 1);
+    old.write(10);
+    old.rotate(0);
+    old.write(10);
+    node.options.start_at = tail::StartAt::End;
+    node.start();
+    node.settle();
+    assert_eq!(node.store.lines.len(), 0);
+    old.write(3);
+    node.settle();
+    let n_new = node.store.lines.len();
+    assert_eq!(n_new, 3);
+    // What comes while the agent is away is new too.
+    node.tailer = None;
+    old.write(2);
+    old.rotate(0);
+    old.write(2);
+    node.start();
+    node.settle();
+    assert_eq!(node.store.lines.len(), 7);
 }

@@ -107,7 +107,9 @@ impl Tailer {
                         sequence.streams.is_empty() && sequence.sealed.is_none()
                     });
                     if is_empty {
-                        let dir = self.sequence(slot).map(|sequence| Arc::clone(&sequence.dir));
+                        let dir = self
+                            .sequence(slot)
+                            .map(|sequence| Arc::clone(&sequence.dir));
                         self.dirty_folders.extend(dir);
                     } else {
                         self.reschedule(slot, now);
@@ -139,7 +141,9 @@ impl Tailer {
         if let Some(since) = sequence.throttled_since.take()
             && let Some(counters) = self.counters(sequence)
         {
-            counters.throttled_seconds.inc_by(now.saturating_sub(since).as_secs_f64());
+            counters
+                .throttled_seconds
+                .inc_by(now.saturating_sub(since).as_secs_f64());
         }
         let base = out.len();
         let Some(known) = metadata.metadata(&sequence.source) else {
@@ -153,7 +157,11 @@ impl Tailer {
             sequence.hold_until = sequence.hold_until.max(now + self.options.linger);
             return false;
         }
-        let mut flush = drafts.iter().map(|draft| draft.flush).next_back().unwrap_or(Flush::None);
+        let mut flush = drafts
+            .iter()
+            .map(|draft| draft.flush)
+            .next_back()
+            .unwrap_or(Flush::None);
         if sequence.force_hard {
             flush = Flush::Hard;
         }
@@ -164,7 +172,8 @@ impl Tailer {
         }
         let is_written = self.metadata.add(&known);
         if is_written {
-            self.journal.put(&record::key(b'm', record::metadata_hash(&known)), &known);
+            self.journal
+                .put(&record::key(b'm', record::metadata_hash(&known)), &known);
         }
         let sealed = Sealed {
             version: FRAMING_VERSION,
@@ -175,7 +184,10 @@ impl Tailer {
             sealed_ns: self.wall_ns(),
             lost_connections: 0,
         };
-        self.journal.put(&record::key(b'g', sequence.key), &record::write_sealed(&sealed));
+        self.journal.put(
+            &record::key(b'g', sequence.key),
+            &record::write_sealed(&sealed),
+        );
         sequence.sealed = Some(Box::new(sealed));
         self.just_sealed = Some(sequence.key);
         for draft in &drafts {
@@ -201,7 +213,9 @@ impl Tailer {
         let len = bytes.len() as u64;
         let end = draft.start + len;
         let mut mark = Mark::of(end, bytes);
-        if len < MARK_LEN && draft.start > 0 && len > 0
+        if len < MARK_LEN
+            && draft.start > 0
+            && len > 0
             && let Some(content) = &mut stream.content
         {
             // A short line alone is a weak mark: what stands before it is taken in.
@@ -246,7 +260,10 @@ impl Tailer {
     }
 
     fn ask_buckets(&mut self, sequence: &mut Sequence, now: Duration) -> Result<u64, Duration> {
-        let own = sequence.bucket.as_mut().map_or(Ok(u64::MAX), |bucket| bucket.ask(now))?;
+        let own = sequence
+            .bucket
+            .as_mut()
+            .map_or(Ok(u64::MAX), |bucket| bucket.ask(now))?;
         let state = self.namespaces.get_mut(sequence.namespace as usize);
         let shared = state.and_then(|state| state.bucket.as_mut());
         let shared = shared.map_or(Ok(u64::MAX), |bucket| bucket.ask(now))?;
@@ -311,11 +328,17 @@ impl Tailer {
         let (final_after, linger, hard_flush) = (o.final_after, o.linger, o.hard_flush);
         let successor = sequence.successor(idx);
         let here = out.len()..out.len();
-        let Some(stream) = sequence.streams.get(idx) else { return Step::Stop };
+        let Some(stream) = sequence.streams.get(idx) else {
+            return Step::Stop;
+        };
         match stream.phase {
             Phase::Done => return Step::Skip,
             Phase::Vanished { unread } => {
-                let end = StreamEnd { size: stream.size, unread, successor };
+                let end = StreamEnd {
+                    size: stream.size,
+                    unread,
+                    successor,
+                };
                 return Step::Chunk(Draft {
                     idx,
                     range: here,
@@ -340,8 +363,12 @@ impl Tailer {
             return Step::Again;
         }
         let has_successor = sequence.successor_since(idx).is_some();
-        let is_over = sequence.over_at(idx, final_after).is_some_and(|at| now >= at);
-        let Some(stream) = sequence.streams.get(idx) else { return Step::Stop };
+        let is_over = sequence
+            .over_at(idx, final_after)
+            .is_some_and(|at| now >= at);
+        let Some(stream) = sequence.streams.get(idx) else {
+            return Step::Stop;
+        };
         let quiet = now.saturating_sub(stream.last_grow);
         let is_final = is_over || quiet >= 2 * final_after;
         if stream.size == 0 {
@@ -355,14 +382,22 @@ impl Tailer {
             if !is_over {
                 return Step::Skip;
             }
-            let end = StreamEnd { size: stream.size, unread: 0, successor };
+            let end = StreamEnd {
+                size: stream.size,
+                unread: 0,
+                successor,
+            };
             return Step::Chunk(Draft {
                 idx,
                 range: here,
                 start: stream.size,
                 eof: true,
                 end: Some(end),
-                flush: if has_successor { Flush::None } else { Flush::Hard },
+                flush: if has_successor {
+                    Flush::None
+                } else {
+                    Flush::Hard
+                },
                 is_last: false,
                 is_new: true,
             });
@@ -375,15 +410,22 @@ impl Tailer {
             sequence.hold_until = now + TRY_AGAIN;
             return Step::Stop;
         }
-        let is_known = sequence.streams.get(idx).is_some_and(|stream| stream.id.is_some());
+        let is_known = sequence
+            .streams
+            .get(idx)
+            .is_some_and(|stream| stream.id.is_some());
         if !is_known && !self.identify(sequence, idx, is_final) {
             if let Some(stream) = sequence.streams.get_mut(idx) {
                 stream.barren = stream.size;
             }
             return Step::Stop;
         }
-        let Some(stream) = sequence.streams.get_mut(idx) else { return Step::Stop };
-        let Some(content) = &mut stream.content else { return Step::Stop };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return Step::Stop;
+        };
+        let Some(content) = &mut stream.content else {
+            return Step::Stop;
+        };
         // Rule 2: refilled behind our back?
         let is_same = match stream.head {
             // Nothing was sent yet, but the identity says what stands at the start.
@@ -399,7 +441,16 @@ impl Tailer {
         }
         let start = stream.acked.low();
         let at = out.len();
-        let cut = match read_lines(content, start, stream.size, stream.sent, room, self.options.max_line, is_final, out) {
+        let cut = match read_lines(
+            content,
+            start,
+            stream.size,
+            stream.sent,
+            room,
+            self.options.max_line,
+            is_final,
+            out,
+        ) {
             Ok(cut) => cut,
             Err(error) => {
                 out.truncate(at);
@@ -449,7 +500,11 @@ impl Tailer {
             range: at..out.len(),
             start,
             eof,
-            end: is_end.then_some(StreamEnd { size: stream.size, unread: 0, successor }),
+            end: is_end.then_some(StreamEnd {
+                size: stream.size,
+                unread: 0,
+                successor,
+            }),
             flush,
             is_last: !goes_on,
             is_new,
@@ -459,7 +514,9 @@ impl Tailer {
     /// Opens a stream's file when it is not, and closes another one when too many are.
     fn ensure_open(&mut self, sequence: &mut Sequence, idx: usize) -> io::Result<()> {
         let slot = self.by_key.get(&sequence.key).copied();
-        let Some(stream) = sequence.streams.get_mut(idx) else { return Ok(()) };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return Ok(());
+        };
         if stream.content.is_some() {
             return Ok(());
         }
@@ -475,7 +532,9 @@ impl Tailer {
             Content::Plain(file)
         });
         self.n_open += 1;
-        self.metrics.files_open.set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
+        self.metrics
+            .files_open
+            .set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
         if let Some(slot) = slot {
             self.open_order.push_back((slot, stream.handle));
         }
@@ -489,7 +548,9 @@ impl Tailer {
         let mut tries = self.open_order.len();
         while self.n_open > self.options.max_open_files && tries > 0 {
             tries -= 1;
-            let Some((slot, handle)) = self.open_order.pop_front() else { break };
+            let Some((slot, handle)) = self.open_order.pop_front() else {
+                break;
+            };
             let mut is_kept = self.sequence(slot).is_none();
             self.with(slot, |tailer, sequence| {
                 if let Some(idx) = sequence.position(handle)
@@ -512,7 +573,9 @@ impl Tailer {
     /// Names a stream by its head (rule 1). False: not yet.
     pub(super) fn identify(&mut self, sequence: &mut Sequence, idx: usize, is_final: bool) -> bool {
         let expected = sequence.framing;
-        let Some(stream) = sequence.streams.get_mut(idx) else { return false };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return false;
+        };
         let mut opened;
         let content = match (&mut stream.content, &stream.place) {
             (Some(content), _) => content,
@@ -526,12 +589,18 @@ impl Tailer {
             _ => return false,
         };
         let expected = expected.filter(|framing| *framing != Framing::Raw);
-        let Ok(Some((head, bytes))) = read_head(content, expected, is_final) else { return false };
+        let Ok(Some((head, bytes))) = read_head(content, expected, is_final) else {
+            return false;
+        };
         let container = container_name(&sequence.source, &sequence.dir);
         let origin = match head.framing {
             Framing::Raw => Origin::Raw {
                 node: &self.options.node,
-                id: stream.place.as_ref().map(|place| place.id).unwrap_or_default(),
+                id: stream
+                    .place
+                    .as_ref()
+                    .map(|place| place.id)
+                    .unwrap_or_default(),
                 life: stream.life,
             },
             Framing::Cri | Framing::Docker => Origin::Container(&container),
@@ -565,7 +634,9 @@ impl Tailer {
             3 => Suspect::Unparsed,
             _ => Suspect::Lines,
         };
-        let doubt = sealed.doubt.map(|(age, since)| age + now.saturating_sub(since));
+        let doubt = sealed
+            .doubt
+            .map(|(age, since)| age + now.saturating_sub(since));
         for chunk in &sealed.chunks {
             let len = chunk.len as usize;
             if !is_fresh && !self.read_again(sequence, chunk, out, now) {
@@ -589,7 +660,11 @@ impl Tailer {
                 .position(chunk.handle)
                 .and_then(|idx| sequence.streams.get(idx))
                 .is_some_and(|stream| chunk.start < stream.unsure_below);
-            let doubt = if unsure { Some(doubt.unwrap_or(UNSURE_AGE).max(UNSURE_AGE)) } else { doubt };
+            let doubt = if unsure {
+                Some(doubt.unwrap_or(UNSURE_AGE).max(UNSURE_AGE))
+            } else {
+                doubt
+            };
             chunks.push(GroupChunk {
                 stream: chunk.stream,
                 start: chunk.start,
@@ -613,7 +688,12 @@ impl Tailer {
         sequence.in_flight = Some(id);
         sequence.sealed = Some(sealed);
         self.in_flight.insert(id, slot);
-        Some(Group { id, sequence: sequence.key, alone, chunks })
+        Some(Group {
+            id,
+            sequence: sequence.key,
+            alone,
+            chunks,
+        })
     }
 
     /// Streams of a sealed group that miss their file for too long are lost, and the seal with
@@ -641,19 +721,29 @@ impl Tailer {
         if chunk.len == 0 {
             return true;
         }
-        let Some(idx) = sequence.position(chunk.handle) else { return false };
-        if sequence.streams.get(idx).is_none_or(|stream| stream.phase != Phase::Live) {
+        let Some(idx) = sequence.position(chunk.handle) else {
+            return false;
+        };
+        if sequence
+            .streams
+            .get(idx)
+            .is_none_or(|stream| stream.phase != Phase::Live)
+        {
             return false;
         }
         if self.ensure_open(sequence, idx).is_err() {
             self.dirty_folders.insert(Arc::clone(&sequence.dir));
             return false;
         }
-        let Some(stream) = sequence.streams.get_mut(idx) else { return false };
-        let Some(content) = &mut stream.content else { return false };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return false;
+        };
+        let Some(content) = &mut stream.content else {
+            return false;
+        };
         let n = content.read_at(chunk.start, chunk.len as usize, out);
-        let is_same = n.is_ok_and(|n| n as u64 == chunk.len)
-            && chunk.mark.matches(content).unwrap_or(false);
+        let is_same =
+            n.is_ok_and(|n| n as u64 == chunk.len) && chunk.mark.matches(content).unwrap_or(false);
         if !is_same {
             self.truncated(sequence, idx, now);
         }
@@ -675,7 +765,10 @@ impl Tailer {
 
 /// What stands for the container in a framed stream's identity.
 fn container_name(source: &crate::Source, dir: &Path) -> Vec<u8> {
-    let id = source.container.as_ref().and_then(|found| found.container_id.as_ref());
+    let id = source
+        .container
+        .as_ref()
+        .and_then(|found| found.container_id.as_ref());
     match id {
         Some(id) => id.as_bytes().to_vec(),
         None => {
@@ -721,7 +814,11 @@ fn read_lines(
         if is_at_end || (have >= want && has_new) || tail >= max_line {
             break;
         }
-        let step = if have < want { STEP.min(want - have) } else { STEP.min(size - start - have) };
+        let step = if have < want {
+            STEP.min(want - have)
+        } else {
+            STEP.min(size - start - have)
+        };
         let at = out.len();
         let n = content.read_at(start + have, step as usize, out)?;
         if n == 0 {
@@ -738,10 +835,25 @@ fn read_lines(
     if tail >= max_line {
         // The pieces count from the line's start, whatever was read behind it.
         let len = line_start + max_line as usize;
-        return Ok(Cut { len, is_piece: true, is_torn: false, is_all: false });
+        return Ok(Cut {
+            len,
+            is_piece: true,
+            is_torn: false,
+            is_all: false,
+        });
     }
     if is_at_end && tail > 0 && is_final {
-        return Ok(Cut { len: have, is_piece: false, is_torn: true, is_all: true });
+        return Ok(Cut {
+            len: have,
+            is_piece: false,
+            is_torn: true,
+            is_all: true,
+        });
     }
-    Ok(Cut { len: line_start, is_piece: false, is_torn: false, is_all: is_at_end })
+    Ok(Cut {
+        len: line_start,
+        is_piece: false,
+        is_torn: false,
+        is_all: is_at_end,
+    })
 }

@@ -12,14 +12,14 @@
 //!   in the making; then its unread bytes are lost.
 
 use super::Tailer;
+use crate::Positions;
 use crate::content::{Content, FileId, Gz, open_checked};
 use crate::group::Framing;
-use crate::mark::{Mark, MARK_LEN, Marks, Match};
+use crate::mark::{MARK_LEN, Mark, Marks, Match};
 use crate::names::{self, Rank};
 use crate::options::StartAt;
 use crate::record;
 use crate::stream::{Ignored, Phase, Place, Sequence, Stream};
-use crate::Positions;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -43,14 +43,18 @@ pub(super) struct Entry {
 impl Tailer {
     pub(super) fn refresh_folders(&mut self, now: Duration) {
         for _ in 0..MAX_FOLDERS {
-            let Some(dir) = self.dirty_folders.pop_first() else { break };
+            let Some(dir) = self.dirty_folders.pop_first() else {
+                break;
+            };
             self.refresh_folder(&dir, now);
         }
     }
 
     /// Lists a folder and compares it with all its sequences.
     pub(super) fn refresh_folder(&mut self, dir: &Path, now: Duration) {
-        let Some(slots) = self.folders.get(dir).cloned() else { return };
+        let Some(slots) = self.folders.get(dir).cloned() else {
+            return;
+        };
         let mut by_base: HashMap<Vec<u8>, Vec<(OsString, Rank, bool)>> = HashMap::new();
         match std::fs::read_dir(dir) {
             Ok(names) => {
@@ -73,7 +77,9 @@ impl Tailer {
         }
         for (base, names) in by_base {
             let key = super::scan::sequence_key(dir, &base);
-            let Some(slot) = self.by_key.get(&key).copied() else { continue };
+            let Some(slot) = self.by_key.get(&key).copied() else {
+                continue;
+            };
             let mut entries: Vec<Entry> = Vec::with_capacity(names.len());
             for (name, rank, gz) in names {
                 let path = dir.join(name);
@@ -81,8 +87,16 @@ impl Tailer {
                     && metadata.is_file()
                     && !self.excludes.is_match(&path)
                 {
-                    let place = Place { id: FileId::of(&metadata), path, gz };
-                    entries.push(Entry { place, rank, metadata });
+                    let place = Place {
+                        id: FileId::of(&metadata),
+                        path,
+                        gz,
+                    };
+                    entries.push(Entry {
+                        place,
+                        rank,
+                        metadata,
+                    });
                 }
             }
             // A file beside its compressed form: the plain one first.
@@ -90,7 +104,9 @@ impl Tailer {
             self.refresh_sequence(slot, entries, now);
         }
         for slot in slots {
-            let is_listed = self.sequence(slot).is_some_and(|sequence| sequence.is_listed);
+            let is_listed = self
+                .sequence(slot)
+                .is_some_and(|sequence| sequence.is_listed);
             if is_listed {
                 self.with(slot, |_, sequence| sequence.is_listed = false);
             } else {
@@ -117,9 +133,9 @@ impl Tailer {
                 sequence.streams.make_contiguous().sort_by_key(at);
             }
             sequence.is_unverified = false;
-            sequence.ignored.retain(|ignored| {
-                entries.iter().any(|entry| entry.place.id == ignored.id)
-            });
+            sequence
+                .ignored
+                .retain(|ignored| entries.iter().any(|entry| entry.place.id == ignored.id));
             sequence.streams.is_empty() && entries.is_empty() && sequence.sealed.is_none()
         });
         if is_over == Some(true) {
@@ -139,7 +155,10 @@ impl Tailer {
         let mut owners = Vec::with_capacity(entries.len());
         for entry in entries {
             let idx = sequence.streams.iter().position(|stream| {
-                stream.place.as_ref().is_some_and(|place| place.id == entry.place.id)
+                stream
+                    .place
+                    .as_ref()
+                    .is_some_and(|place| place.id == entry.place.id)
                     && !matches!(stream.phase, Phase::Vanished { .. })
             });
             let Some(idx) = idx else {
@@ -151,7 +170,9 @@ impl Tailer {
                 continue;
             }
             let size = entry.metadata.len();
-            let Some(stream) = sequence.streams.get_mut(idx) else { continue };
+            let Some(stream) = sequence.streams.get_mut(idx) else {
+                continue;
+            };
             if stream.place.as_ref() != Some(&entry.place) {
                 stream.place = Some(entry.place.clone());
                 stream.is_dirty = true;
@@ -192,14 +213,27 @@ impl Tailer {
     }
 
     /// After a restart: whether a file still holds the stream's content.
-    fn verify(&mut self, sequence: &mut Sequence, idx: usize, entry: &Entry, now: Duration) -> bool {
-        let Some(stream) = sequence.streams.get_mut(idx) else { return false };
-        let Some(head) = stream.head else { return false };
+    fn verify(
+        &mut self,
+        sequence: &mut Sequence,
+        idx: usize,
+        entry: &Entry,
+        now: Duration,
+    ) -> bool {
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return false;
+        };
+        let Some(head) = stream.head else {
+            return false;
+        };
         let Ok((mut content, size)) = self.open_entry(entry) else {
             // Unreadable now: it is compared when it is read.
             return true;
         };
-        let fits = stream.marks.compare(&head, &mut content, size).unwrap_or(Match::Whole);
+        let fits = stream
+            .marks
+            .compare(&head, &mut content, size)
+            .unwrap_or(Match::Whole);
         // Rule 2: a framed file's first line is unique, and a raw one shrinks without being
         // truncated only when the machine went down.
         let is_lost_tail = head.framing != Framing::Raw || self.has_rebooted;
@@ -212,14 +246,19 @@ impl Tailer {
             }
             Match::Shorter | Match::No => false,
         };
-        let Some(stream) = sequence.streams.get_mut(idx) else { return false };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return false;
+        };
         if !is_same {
             warn!(path = %entry.place.path.display(), "file was truncated or replaced while away");
             self.metrics.truncations.inc();
             stream.place = None;
             stream.is_dirty = true;
             if stream.phase != Phase::Done {
-                stream.phase = Phase::Missing { since: now, truncated: true };
+                stream.phase = Phase::Missing {
+                    since: now,
+                    truncated: true,
+                };
             }
             return false;
         }
@@ -240,14 +279,10 @@ impl Tailer {
 
     /// A power cut took the file's tail, after it was sent: reading goes on behind the last whole
     /// line, as what is written next stands there.
-    fn roll_back(
-        &mut self,
-        sequence: &mut Sequence,
-        idx: usize,
-        content: &mut Content,
-        size: u64,
-    ) {
-        let Some(stream) = sequence.streams.get_mut(idx) else { return };
+    fn roll_back(&mut self, sequence: &mut Sequence, idx: usize, content: &mut Content, size: u64) {
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return;
+        };
         let from = size.saturating_sub(self.options.max_line);
         let mut tail = Vec::new();
         let max = usize::try_from(size - from).unwrap_or(usize::MAX);
@@ -280,7 +315,10 @@ impl Tailer {
     fn open_entry(&self, entry: &Entry) -> io::Result<(Content, u64)> {
         let (file, metadata) = open_checked(&entry.place.path, &self.options.allowed_roots)?;
         if FileId::of(&metadata) != entry.place.id {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "another file by now"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "another file by now",
+            ));
         }
         if !entry.place.gz {
             return Ok((Content::Plain(file), metadata.len()));
@@ -298,7 +336,9 @@ impl Tailer {
         {
             stream.content = Some(content);
             self.n_open += 1;
-            self.metrics.files_open.set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
+            self.metrics
+                .files_open
+                .set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
         }
     }
 
@@ -327,13 +367,19 @@ impl Tailer {
                 continue;
             }
             let size = entry.metadata.len();
-            let ignored = sequence.ignored.iter().position(|old| old.id == entry.place.id);
+            let ignored = sequence
+                .ignored
+                .iter()
+                .position(|old| old.id == entry.place.id);
             if let Some(ignored) = ignored
                 && let Some(old) = sequence.ignored.get(ignored)
             {
                 let misses_file = |handle: u64| {
                     sequence.position(handle).is_some_and(|idx| {
-                        sequence.streams.get(idx).is_some_and(|stream| !has_file(stream, entries))
+                        sequence
+                            .streams
+                            .get(idx)
+                            .is_some_and(|stream| !has_file(stream, entries))
                     })
                 };
                 if old.size == size && !old.copy_of.is_some_and(misses_file) {
@@ -344,7 +390,11 @@ impl Tailer {
             if entry.rank != Rank::Live && size == 0 {
                 continue;
             }
-            let ignore = |copy_of| Ignored { id: entry.place.id, size, copy_of };
+            let ignore = |copy_of| Ignored {
+                id: entry.place.id,
+                size,
+                copy_of,
+            };
             if self.is_left_out(sequence, entry, at, &owners, n_known, now) {
                 sequence.ignored.push(ignore(None));
                 continue;
@@ -400,8 +450,12 @@ impl Tailer {
 
     /// Whether a stream's own file has its content still.
     fn still_holds(&mut self, sequence: &mut Sequence, idx: usize) -> bool {
-        let Some(stream) = sequence.streams.get_mut(idx) else { return true };
-        let (Some(head), Some(place)) = (stream.head, &stream.place) else { return true };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return true;
+        };
+        let (Some(head), Some(place)) = (stream.head, &stream.place) else {
+            return true;
+        };
         if stream.content.is_none() {
             let Ok((file, metadata)) = open_checked(&place.path, &self.options.allowed_roots)
             else {
@@ -410,12 +464,19 @@ impl Tailer {
             if place.gz || FileId::of(&metadata) != place.id {
                 return true;
             }
-            let fits = stream.marks.compare(&head, &mut Content::Plain(file), metadata.len());
+            let fits = stream
+                .marks
+                .compare(&head, &mut Content::Plain(file), metadata.len());
             return fits.is_ok_and(|fits| fits == Match::Whole);
         }
-        let Some(content) = &mut stream.content else { return true };
+        let Some(content) = &mut stream.content else {
+            return true;
+        };
         let size = content.stat().map_or(0, |(size, _)| size);
-        stream.marks.compare(&head, content, size).is_ok_and(|fits| fits == Match::Whole)
+        stream
+            .marks
+            .compare(&head, content, size)
+            .is_ok_and(|fits| fits == Match::Whole)
     }
 
     /// Files that are not read: see the head of this file.
@@ -437,9 +498,8 @@ impl Tailer {
         }
         let age = now.saturating_sub(self.changed_at(&entry.metadata, now));
         let is_old = self.options.ignore_older.is_some_and(|limit| age > limit);
-        let is_before_start = self.is_starting
-            && self.options.start_at == StartAt::End
-            && entry.rank != Rank::Live;
+        let is_before_start =
+            self.is_starting && self.options.start_at == StartAt::End && entry.rank != Rank::Live;
         is_old || is_before_start
     }
 
@@ -453,7 +513,9 @@ impl Tailer {
         size: u64,
         now: Duration,
     ) {
-        let Some(stream) = sequence.streams.get_mut(idx) else { return };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return;
+        };
         info!(
             path = %entry.place.path.display(), from = ?stream.path(), offset = stream.acked.low(),
             "file goes on under another name"
@@ -474,7 +536,12 @@ impl Tailer {
                 let unread_then = lost.min((stream.size + lost).saturating_sub(stream.sent));
                 stream.lost += unread_then;
                 if unread_then > 0 {
-                    self.count_lost(sequence, idx, unread_then, "cut off between copy and truncation");
+                    self.count_lost(
+                        sequence,
+                        idx,
+                        unread_then,
+                        "cut off between copy and truncation",
+                    );
                 }
             } else {
                 stream.grow(size, self.changed_at(&entry.metadata, now));
@@ -552,7 +619,10 @@ impl Tailer {
                 continue;
             }
             match stream.phase {
-                Phase::Done if stream.place.is_none() && now < stream.last_grow + self.options.final_after => {
+                Phase::Done
+                    if stream.place.is_none()
+                        && now < stream.last_grow + self.options.final_after =>
+                {
                     idx += 1;
                 }
                 Phase::Done => self.forget(sequence, idx),
@@ -562,7 +632,10 @@ impl Tailer {
                     idx += 1;
                 }
                 Phase::Live => {
-                    stream.phase = Phase::Missing { since: now, truncated: false };
+                    stream.phase = Phase::Missing {
+                        since: now,
+                        truncated: false,
+                    };
                     idx += 1;
                 }
                 Phase::Missing { .. } | Phase::Vanished { .. } => idx += 1,
@@ -575,8 +648,12 @@ impl Tailer {
     pub(super) fn truncated(&mut self, sequence: &mut Sequence, idx: usize, now: Duration) {
         self.metrics.truncations.inc();
         let handle = self.new_handle();
-        let Some(stream) = sequence.streams.get_mut(idx) else { return };
-        let Some(place) = stream.place.take() else { return };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return;
+        };
+        let Some(place) = stream.place.take() else {
+            return;
+        };
         warn!(
             path = %place.path.display(), offset = stream.acked.low(), size = stream.size,
             "file was truncated"
@@ -588,7 +665,10 @@ impl Tailer {
         let size_before = stream.size;
         let has_identity = stream.id.is_some();
         if stream.phase != Phase::Done {
-            stream.phase = Phase::Missing { since: now, truncated: true };
+            stream.phase = Phase::Missing {
+                since: now,
+                truncated: true,
+            };
         }
         // Its true size is asked for at once.
         new.last_grow = now;
@@ -597,7 +677,10 @@ impl Tailer {
         if !has_identity {
             // Never sent anything, so there is nothing that a copy could continue; the copy, if
             // there is one, is a stream of its own.
-            let is_copied = sequence.ignored.iter().any(|ignored| ignored.size >= size_before);
+            let is_copied = sequence
+                .ignored
+                .iter()
+                .any(|ignored| ignored.size >= size_before);
             if size_before > 0 && !is_copied {
                 self.count_lost(sequence, idx, size_before, "truncated unread");
             }
@@ -605,7 +688,8 @@ impl Tailer {
         } else {
             self.save(sequence, idx);
         }
-        self.dirty_folders.insert(std::sync::Arc::clone(&sequence.dir));
+        self.dirty_folders
+            .insert(std::sync::Arc::clone(&sequence.dir));
         if let Some(slot) = self.by_key.get(&sequence.key) {
             self.dirty.insert(*slot);
         }
@@ -614,7 +698,9 @@ impl Tailer {
     /// Asks for the sizes of sequences in which something was written.
     pub(super) fn refresh_sizes(&mut self, now: Duration) {
         for _ in 0..MAX_SIZES {
-            let Some(slot) = self.dirty.pop_first() else { break };
+            let Some(slot) = self.dirty.pop_first() else {
+                break;
+            };
             self.with(slot, |tailer, sequence| {
                 for idx in 0..sequence.streams.len() {
                     tailer.refresh_size(sequence, idx, now);
@@ -631,18 +717,23 @@ impl Tailer {
         idx: usize,
         now: Duration,
     ) -> bool {
-        let Some(stream) = sequence.streams.get_mut(idx) else { return true };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return true;
+        };
         if stream.phase != Phase::Live {
             return true;
         }
-        let Some(place) = &stream.place else { return true };
+        let Some(place) = &stream.place else {
+            return true;
+        };
         let size = match &stream.content {
             Some(content) => match content.stat() {
                 Ok((size, is_deleted)) => {
                     if is_deleted && stream.deleted_since.is_none() {
                         stream.deleted_since = Some(now);
                         self.has_deleted = true;
-                        self.dirty_folders.insert(std::sync::Arc::clone(&sequence.dir));
+                        self.dirty_folders
+                            .insert(std::sync::Arc::clone(&sequence.dir));
                     }
                     size
                 }
@@ -652,7 +743,8 @@ impl Tailer {
             None => match place.path.symlink_metadata() {
                 Ok(metadata) if FileId::of(&metadata) == place.id => metadata.len(),
                 _ => {
-                    self.dirty_folders.insert(std::sync::Arc::clone(&sequence.dir));
+                    self.dirty_folders
+                        .insert(std::sync::Arc::clone(&sequence.dir));
                     return true;
                 }
             },
@@ -670,7 +762,9 @@ impl Tailer {
 
     /// What is unread of a stream without a file is lost; the last chunk will say so.
     pub(super) fn vanish(&mut self, sequence: &mut Sequence, idx: usize, why: &str) {
-        let Some(stream) = sequence.streams.get_mut(idx) else { return };
+        let Some(stream) = sequence.streams.get_mut(idx) else {
+            return;
+        };
         let unread = stream.size.saturating_sub(stream.acked.low());
         stream.phase = Phase::Vanished { unread };
         stream.lost += unread;
@@ -685,7 +779,10 @@ impl Tailer {
         }
         let is_sealed = sequence.in_flight.is_none()
             && sequence.sealed.as_ref().is_some_and(|sealed| {
-                sealed.chunks.iter().any(|chunk| chunk.handle == handle && chunk.len > 0)
+                sealed
+                    .chunks
+                    .iter()
+                    .any(|chunk| chunk.handle == handle && chunk.len > 0)
             });
         if is_sealed {
             self.unseal(sequence);
@@ -746,7 +843,10 @@ impl Tailer {
 }
 
 fn has_file(stream: &Stream, entries: &[Entry]) -> bool {
-    stream.place.as_ref().is_some_and(|place| entries.iter().any(|e| e.place.id == place.id))
+    stream
+        .place
+        .as_ref()
+        .is_some_and(|place| entries.iter().any(|e| e.place.id == place.id))
 }
 
 /// The stream whose content a file holds, and whether the stream still has a file of its own.
@@ -759,9 +859,17 @@ fn find_stream(
     let mut copy = None;
     for (idx, stream) in sequence.streams.iter().enumerate() {
         let Some(head) = stream.head else { continue };
-        let fits = stream.marks.compare(&head, content, size).unwrap_or(Match::No);
-        let is_truncated = matches!(stream.phase, Phase::Missing { truncated: true, .. })
-            || stream.phase == Phase::Done && stream.place.is_none();
+        let fits = stream
+            .marks
+            .compare(&head, content, size)
+            .unwrap_or(Match::No);
+        let is_truncated = matches!(
+            stream.phase,
+            Phase::Missing {
+                truncated: true,
+                ..
+            }
+        ) || stream.phase == Phase::Done && stream.place.is_none();
         let fits = match fits {
             Match::Whole => stream.phase != Phase::Done || size <= stream.size || is_truncated,
             // The copy was made before the last bytes came.
@@ -784,7 +892,10 @@ fn find_stream(
 fn mark_at(content: &mut Content, end: u64) -> Mark {
     let len = usize::try_from(end.min(MARK_LEN)).unwrap_or(0);
     let bytes = crate::content::read_exact_at(content, end - len as u64, len);
-    bytes.ok().flatten().map_or(Marks::default().last, |bytes| Mark::of(end, &bytes))
+    bytes
+        .ok()
+        .flatten()
+        .map_or(Marks::default().last, |bytes| Mark::of(end, &bytes))
 }
 
 /// Where the last whole line ends; the start when there is none within reach.

@@ -15,17 +15,21 @@ const MIN_LIMIT: u64 = 64 << 10;
 
 impl Tailer {
     pub(super) fn take_ack(&mut self, id: GroupId, positions: &[Positions]) {
-        let Some(slot) = self.in_flight.remove(&id) else { return };
+        let Some(slot) = self.in_flight.remove(&id) else {
+            return;
+        };
         let now = self.now();
-        self.with(slot, |tailer, sequence| tailer.ack(sequence, positions, now));
+        self.with(slot, |tailer, sequence| {
+            tailer.ack(sequence, positions, now)
+        });
         self.reschedule(slot, now);
         self.drop_if_over(slot);
     }
 
     fn drop_if_over(&mut self, slot: u32) {
-        let is_over = self.sequence(slot).is_some_and(|sequence| {
-            sequence.streams.is_empty() && sequence.sealed.is_none()
-        });
+        let is_over = self
+            .sequence(slot)
+            .is_some_and(|sequence| sequence.streams.is_empty() && sequence.sealed.is_none());
         if is_over && let Some(sequence) = self.sequence(slot) {
             // Its folder may hold a file that is not known yet; the listing decides.
             let dir = std::sync::Arc::clone(&sequence.dir);
@@ -35,16 +39,22 @@ impl Tailer {
 
     fn ack(&mut self, sequence: &mut Sequence, positions: &[Positions], now: Duration) {
         sequence.in_flight = None;
-        let Some(sealed) = sequence.sealed.take() else { return };
+        let Some(sealed) = sequence.sealed.take() else {
+            return;
+        };
         self.unacked = self.unacked.saturating_sub(sealed.bytes());
         self.metadata.remove(&sealed.metadata);
         self.journal.delete(&record::key(b'g', sequence.key));
         let mut has_progress = false;
         let mut all_done = true;
         for (chunk, positions) in sealed.chunks.iter().zip(positions) {
-            let Some(idx) = sequence.position(chunk.handle) else { continue };
+            let Some(idx) = sequence.position(chunk.handle) else {
+                continue;
+            };
             let counters = self.counters(sequence).cloned();
-            let Some(stream) = sequence.streams.get_mut(idx) else { continue };
+            let Some(stream) = sequence.streams.get_mut(idx) else {
+                continue;
+            };
             let chunk_end = chunk.start + chunk.len;
             let before = stream.acked.low();
             let clamp = |old: u64, new: u64| new.min(chunk_end).max(old);
@@ -95,7 +105,9 @@ impl Tailer {
     }
 
     pub(super) fn take_failure(&mut self, id: GroupId, why: Failure) {
-        let Some(slot) = self.in_flight.remove(&id) else { return };
+        let Some(slot) = self.in_flight.remove(&id) else {
+            return;
+        };
         let now = self.now();
         self.with(slot, |tailer, sequence| tailer.fail(sequence, why, now));
         self.reschedule(slot, now);
@@ -103,20 +115,29 @@ impl Tailer {
 
     fn fail(&mut self, sequence: &mut Sequence, why: Failure, now: Duration) {
         sequence.in_flight = None;
-        let Some(sealed) = &mut sequence.sealed else { return };
+        let Some(sealed) = &mut sequence.sealed else {
+            return;
+        };
         self.unacked = self.unacked.saturating_sub(sealed.bytes());
         let (is_doubtful, pause) = match why {
             Failure::NotSent => (false, Duration::ZERO),
             Failure::Unknown => (true, PAUSE),
             Failure::ConnectionLost => (true, PAUSE),
-            Failure::Busy { retry_after, in_doubt } => (in_doubt, retry_after),
+            Failure::Busy {
+                retry_after,
+                in_doubt,
+            } => (in_doubt, retry_after),
             Failure::Refused { retry_after } => (false, retry_after),
             Failure::TooLarge => (false, Duration::ZERO),
         };
         if is_doubtful && sealed.doubt.is_none() {
             // Rule 11: the age counts from the try, which began when it was sealed at the
             // earliest.
-            let age = self.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let age = self
+                .clock
+                .wall()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default();
             let sealed_at = Duration::from_nanos(sealed.sealed_ns);
             sealed.doubt = Some((age.saturating_sub(sealed_at), now));
         }

@@ -30,9 +30,10 @@ impl Tailer {
                     self.next_handle = self.next_handle.max(handle);
                     let moving = state.get(&record::key(b'p', handle)[..]);
                     let fixed = record::read_fixed(value);
-                    let stream = fixed.as_ref().zip(moving).and_then(|(fixed, moving)| {
-                        record::read_stream(handle, fixed, moving)
-                    });
+                    let stream = fixed
+                        .as_ref()
+                        .zip(moving)
+                        .and_then(|(fixed, moving)| record::read_stream(handle, fixed, moving));
                     let found = fixed.zip(stream);
                     n_bad += u64::from(found.is_none());
                     let is_kept =
@@ -67,10 +68,17 @@ impl Tailer {
             }
         }
         if n_bad > 0 {
-            warn!(records = n_bad, "journal has records that cannot be read, files are read again");
+            warn!(
+                records = n_bad,
+                "journal has records that cannot be read, files are read again"
+            );
         }
         if !self.is_fresh {
-            info!(streams = n_streams, rebooted = self.has_rebooted, "journal read");
+            info!(
+                streams = n_streams,
+                rebooted = self.has_rebooted,
+                "journal read"
+            );
         }
     }
 
@@ -86,14 +94,18 @@ impl Tailer {
             Some(slot) => *slot,
             None => self.add_sequence(fixed.sequence, &fixed.dir, fixed.source.clone()),
         };
-        self.by_path.insert(xxh3_64(path.as_os_str().as_bytes()), slot);
+        self.by_path
+            .insert(xxh3_64(path.as_os_str().as_bytes()), slot);
         let now = self.now();
         stream.last_grow = now;
         stream.first_byte = (stream.size > 0).then_some(now);
         stream.first_unsent = now;
         stream.barren = stream.sent;
         if matches!(stream.phase, Phase::Live) && stream.place.is_none() {
-            stream.phase = Phase::Missing { since: now, truncated: true };
+            stream.phase = Phase::Missing {
+                since: now,
+                truncated: true,
+            };
         }
         self.metrics.files_followed.inc();
         self.with(slot, |_, sequence| {
@@ -110,7 +122,9 @@ impl Tailer {
     }
 
     fn restore_group(&mut self, key: u64, mut sealed: Sealed) -> bool {
-        let Some(slot) = self.by_key.get(&key).copied() else { return false };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return false;
+        };
         let now = self.now();
         // Rule 11: it may have been sent, and its answer was not taken in.
         let age = self.wall_ns().saturating_sub(sealed.sealed_ns);

@@ -38,7 +38,8 @@ impl Tailer {
         for (idx, pattern) in (0_u16..).zip(&self.patterns) {
             self.looks.push_back(Look::Folder(pattern.start(idx)));
         }
-        self.looks.extend(self.folders.keys().map(|dir| Look::Files(Arc::clone(dir))));
+        self.looks
+            .extend(self.folders.keys().map(|dir| Look::Files(Arc::clone(dir))));
         let every = if self.is_polling {
             self.options.poll_interval.min(self.options.rescan_interval)
         } else {
@@ -48,16 +49,18 @@ impl Tailer {
     }
 
     pub(super) fn take_events(&mut self, now: Duration) {
-        let Some(mut watcher) = self.watcher.take() else { return };
+        let Some(mut watcher) = self.watcher.take() else {
+            return;
+        };
         let metrics = self.metrics.clone();
+        if !watcher.is_armed() && now.saturating_sub(self.rearmed_at) >= REARM_AFTER {
+            watcher.rearm();
+            self.rearmed_at = now;
+        }
         self.events_left = watcher.read(MAX_EVENTS, |event| {
             metrics.inotify_events.inc();
             self.take_event(event);
         });
-        if now.saturating_sub(self.rearmed_at) >= REARM_AFTER {
-            watcher.rearm();
-            self.rearmed_at = now;
-        }
         self.watcher = Some(watcher);
     }
 
@@ -96,14 +99,20 @@ impl Tailer {
     }
 
     fn file_changed(&mut self, dir: &Arc<Path>, name: &OsStr, change: Change) {
-        let Some(parts) = names::split(name) else { return };
-        let Some(slot) = self.by_key.get(&sequence_key(dir, parts.base)).copied() else { return };
+        let Some(parts) = names::split(name) else {
+            return;
+        };
+        let Some(slot) = self.by_key.get(&sequence_key(dir, parts.base)).copied() else {
+            return;
+        };
         let needs_listing = change == Change::Name
             || self.sequence(slot).is_some_and(|sequence| {
                 // A write to a file that is no stream of ours, while one misses its file: a copy
                 // or a compressed form is growing. Or a write to a file that was done.
                 !sequence.streams.iter().any(|stream| {
-                    stream.path().is_some_and(|path| path.file_name() == Some(name))
+                    stream
+                        .path()
+                        .is_some_and(|path| path.file_name() == Some(name))
                         && !matches!(stream.phase, crate::stream::Phase::Done)
                 })
             });
@@ -140,7 +149,9 @@ impl Tailer {
         if !places.contains(&place) {
             places.push(place.clone());
         }
-        let Some(pattern) = self.patterns.get(usize::from(place.pattern)) else { return };
+        let Some(pattern) = self.patterns.get(usize::from(place.pattern)) else {
+            return;
+        };
         let entries = match std::fs::read_dir(&place.dir) {
             Ok(entries) => entries,
             Err(error) => {
@@ -163,7 +174,11 @@ impl Tailer {
             pattern.look(&place, &entry.file_name(), &mut found);
             if !is_folder {
                 let folders = found.split_off(from);
-                found.extend(folders.into_iter().filter(|found| matches!(found, Found::File(_))));
+                found.extend(
+                    folders
+                        .into_iter()
+                        .filter(|found| matches!(found, Found::File(_))),
+                );
             }
         }
         self.looks.extend(found.into_iter().map(look_of));
@@ -183,7 +198,9 @@ impl Tailer {
     }
 
     fn watch(&mut self, dir: &Path) {
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
         match watcher.add(dir) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -212,7 +229,9 @@ impl Tailer {
         // One path a bad file: bounded by what globs find.
         self.unreadable_now.insert(hash, path.to_path_buf());
         let n = self.unreadable.len().max(self.unreadable_now.len());
-        self.metrics.unreadable_files.set(i64::try_from(n).unwrap_or(i64::MAX));
+        self.metrics
+            .unreadable_files
+            .set(i64::try_from(n).unwrap_or(i64::MAX));
     }
 
     /// A path that a glob matches: known and grown, new, or not ours.
@@ -258,15 +277,22 @@ impl Tailer {
             }
             return;
         }
-        let (Some(dir), Some(name)) = (real.parent(), real.file_name()) else { return };
-        let Some(parts) = names::split(name) else { return };
+        let (Some(dir), Some(name)) = (real.parent(), real.file_name()) else {
+            return;
+        };
+        let Some(parts) = names::split(name) else {
+            return;
+        };
         let key = sequence_key(dir, parts.base);
         let slot = match self.by_key.get(&key) {
             Some(slot) => *slot,
             None => {
                 let container = names::container(path, &real);
-                let source =
-                    Source { path: path.to_path_buf(), real_path: real.clone(), container };
+                let source = Source {
+                    path: path.to_path_buf(),
+                    real_path: real.clone(),
+                    container,
+                };
                 self.add_sequence(key, dir, source)
             }
         };

@@ -82,17 +82,33 @@ impl Tailer {
 
     /// Puts a sequence into the queue or sets its timer.
     pub(super) fn reschedule(&mut self, slot: u32, now: Duration) {
-        let Some(sequence) = self.sequence(slot) else { return };
+        let Some(sequence) = self.sequence(slot) else {
+            return;
+        };
         if sequence.is_queued {
             return;
         }
-        let Some(due) = self.due(sequence, now) else { return };
-        let is_urgent = sequence.streams.iter().filter(|stream| stream.unread() > 0).count() > 1
-            || sequence.streams.iter().any(|stream| stream.deleted_since.is_some());
+        let Some(due) = self.due(sequence, now) else {
+            return;
+        };
+        let is_urgent = sequence
+            .streams
+            .iter()
+            .filter(|stream| stream.unread() > 0)
+            .count()
+            > 1
+            || sequence
+                .streams
+                .iter()
+                .any(|stream| stream.deleted_since.is_some());
         let timer = sequence.timer;
         let is_ready = due <= now;
         if is_ready {
-            let queue = if is_urgent { &mut self.ready[0] } else { &mut self.ready[1] };
+            let queue = if is_urgent {
+                &mut self.ready[0]
+            } else {
+                &mut self.ready[1]
+            };
             queue.push_back(slot);
         } else if timer.is_none_or(|timer| due < timer || timer <= now) {
             self.timers.push(Reverse((due, slot)));
@@ -126,7 +142,11 @@ impl Tailer {
         self.turn = self.turn.wrapping_add(1);
         let first = usize::from(self.turn.is_multiple_of(FAIR_TURN));
         for queue in [first, 1 - first] {
-            while let Some(slot) = self.ready.get_mut(queue).and_then(|queue| queue.pop_front()) {
+            while let Some(slot) = self
+                .ready
+                .get_mut(queue)
+                .and_then(|queue| queue.pop_front())
+            {
                 if let Some(Some(sequence)) = self.sequences.get_mut(slot as usize) {
                     sequence.is_queued = false;
                     return Some(slot);

@@ -41,10 +41,13 @@ impl Tailer {
     /// How far reading is behind over all files.
     pub fn lag(&self) -> Lag {
         let now = self.now();
-        self.sequences.iter().flatten().fold(Lag::default(), |sum, sequence| Lag {
-            bytes: sum.bytes + sequence.unread(),
-            oldest: sum.oldest.max(age(sequence, now)),
-        })
+        self.sequences
+            .iter()
+            .flatten()
+            .fold(Lag::default(), |sum, sequence| Lag {
+                bytes: sum.bytes + sequence.unread(),
+                oldest: sum.oldest.max(age(sequence, now)),
+            })
     }
 
     /// All followed files.
@@ -55,16 +58,26 @@ impl Tailer {
             let container = sequence.source.container.as_ref();
             for stream in &sequence.streams {
                 let unread = stream.unread();
-                let oldest = if unread == 0 { Duration::ZERO } else { age(sequence, now) };
+                let oldest = if unread == 0 {
+                    Duration::ZERO
+                } else {
+                    age(sequence, now)
+                };
                 all.push(StreamStatus {
                     stream: stream.id,
                     path: sequence.source.path.clone(),
-                    real_path: stream.path().unwrap_or(&sequence.source.real_path).to_path_buf(),
+                    real_path: stream
+                        .path()
+                        .unwrap_or(&sequence.source.real_path)
+                        .to_path_buf(),
                     namespace: container.map_or(String::new(), |found| found.namespace.clone()),
                     pod: container.map_or(String::new(), |found| found.pod.clone()),
                     offset: stream.acked.low(),
                     size: stream.size,
-                    lag: Lag { bytes: unread, oldest },
+                    lag: Lag {
+                        bytes: unread,
+                        oldest,
+                    },
                     lost: match stream.phase {
                         Phase::Vanished { unread } => stream.lost.max(unread),
                         _ => stream.lost,
@@ -77,5 +90,7 @@ impl Tailer {
 }
 
 fn age(sequence: &Sequence, now: Duration) -> Duration {
-    sequence.behind_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    sequence
+        .behind_since
+        .map_or(Duration::ZERO, |since| now.saturating_sub(since))
 }

@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tail::{
-    Clock, Failure, Flush, Group, MetadataSource, Options, Positions, Source, Tailer,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use tail::{Clock, Failure, Flush, Group, MetadataSource, Options, Positions, Source, Tailer};
 
 /// A clock that moves only when told.
 pub(crate) struct FakeClock {
@@ -20,7 +18,10 @@ pub(crate) struct FakeClock {
 impl FakeClock {
     pub(crate) fn new() -> Arc<Self> {
         // Ahead of the files' own times, so that their ages are not negative.
-        Arc::new(Self { millis: AtomicU64::new(0), origin: SystemTime::now() })
+        Arc::new(Self {
+            millis: AtomicU64::new(0),
+            origin: SystemTime::now(),
+        })
     }
 
     pub(crate) fn advance(&self, millis: u64) {
@@ -75,14 +76,21 @@ impl Store {
             }
         }
         let open = if flush == Flush::None {
-            lines.iter().rposition(|(_, _, line)| is_start(line)).unwrap_or(0)
+            lines
+                .iter()
+                .rposition(|(_, _, line)| is_start(line))
+                .unwrap_or(0)
         } else {
             lines.len()
         };
         self.hard_flushes += usize::from(flush == Flush::Hard);
         let mut positions: Vec<Positions> = Vec::new();
         for (at, chunk) in group.chunks.iter().enumerate() {
-            let first_open = lines.get(open..).unwrap_or_default().iter().find(|line| line.0 == at);
+            let first_open = lines
+                .get(open..)
+                .unwrap_or_default()
+                .iter()
+                .find(|line| line.0 == at);
             let end = chunk.start + chunk.range.len() as u64;
             let until = match first_open {
                 Some((_, offset, _)) => *offset,
@@ -113,7 +121,10 @@ impl Store {
 }
 
 fn content(line: &[u8]) -> &[u8] {
-    let at = line.windows(3).position(|part| part == b" F ").map_or(0, |at| at + 3);
+    let at = line
+        .windows(3)
+        .position(|part| part == b" F ")
+        .map_or(0, |at| at + 3);
     &line[at..]
 }
 
@@ -123,8 +134,14 @@ fn is_start(line: &[u8]) -> bool {
 
 pub(crate) fn number_of(line: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(content(line));
-    let digits: String = text.chars().skip(1).take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or_else(|_| panic!("no number in {text:?}"))
+    let digits: String = text
+        .chars()
+        .skip(1)
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("no number in {text:?}"))
 }
 
 /// Writes numbered lines into a log and rotates it.
@@ -144,7 +161,15 @@ impl Writer {
         let file = open(path);
         let rng = fastrand::Rng::with_seed(seed);
         let path = path.to_path_buf();
-        Self { path, n_lines: 0, n_rotations: 0, cri, file, partial: None, rng }
+        Self {
+            path,
+            n_lines: 0,
+            n_rotations: 0,
+            cri,
+            file,
+            partial: None,
+            rng,
+        }
     }
 
     fn line(&mut self) -> Vec<u8> {
@@ -220,7 +245,12 @@ impl Writer {
     }
 
     pub(crate) fn rotated(&self) -> Vec<PathBuf> {
-        let name = self.path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = self
+            .path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         let mut all: Vec<PathBuf> = fs::read_dir(self.path.parent().unwrap())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -235,7 +265,11 @@ impl Writer {
 }
 
 fn open(path: &Path) -> File {
-    OpenOptions::new().create(true).append(true).open(path).unwrap()
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .unwrap()
 }
 
 /// A tailer with its aggregator.
@@ -272,7 +306,12 @@ impl Node {
     }
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {
-        self.dir.path().canonicalize().unwrap().join("logs").join(name)
+        self.dir
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("logs")
+            .join(name)
     }
 
     pub(crate) fn start(&mut self) {
@@ -314,11 +353,21 @@ impl Node {
     pub(crate) fn send(&mut self, mut fate: impl FnMut() -> Fate) {
         for _ in 0..10_000 {
             self.poll();
-            let Some((group, bytes)) = self.next() else { return };
+            let Some((group, bytes)) = self.next() else {
+                return;
+            };
             let bounds: Vec<_> = group
                 .chunks
                 .iter()
-                .map(|chunk| (chunk.stream, chunk.start, chunk.range.len(), chunk.flush, chunk.eof))
+                .map(|chunk| {
+                    (
+                        chunk.stream,
+                        chunk.start,
+                        chunk.range.len(),
+                        chunk.flush,
+                        chunk.eof,
+                    )
+                })
                 .collect();
             if let Some(before) = self.in_doubt.remove(&group.sequence) {
                 // Rule 11: the same bounds and flags, and the doubt goes with them.
@@ -326,9 +375,6 @@ impl Node {
                 assert!(group.chunks.iter().all(|chunk| chunk.doubt_ms.is_some()));
             }
             let sequence = group.sequence;
-            if std::env::var("SEED").is_ok() {
-                eprintln!("{bounds:x?}");
-            }
             match fate() {
                 Fate::Taken => {
                     let positions = self.store.take(&group, &bytes);
@@ -360,10 +406,6 @@ impl Node {
             self.send(|| Fate::Taken);
             self.clock.advance(300);
         }
-    }
-
-    pub(crate) fn wall_ns(&self) -> u128 {
-        self.clock.wall().duration_since(UNIX_EPOCH).unwrap().as_nanos()
     }
 }
 
