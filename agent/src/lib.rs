@@ -1,1 +1,30 @@
-//! Placeholder.
+//! `tailrace-agent`: carries log files to aggregators. Finding and reading files is the crate
+//! `tail`; this one compresses what it cuts, sends it, and tells it what became of it.
+//!
+//! Deliberately absent: parsing, a queue, any state on disk besides the tailer's journal.
+//!
+//! The binary is a thin shell over [`run`]; tests start a [`Session`] in their own process.
+
+mod balance;
+mod batch;
+mod command;
+mod compress;
+mod exchange;
+mod metadata;
+mod metrics;
+mod resolve;
+mod run;
+mod session;
+mod settings;
+mod status;
+mod token;
+mod verdict;
+
+pub use balance::Target;
+pub use command::{Arguments, Command};
+pub use compress::Compression;
+pub use metadata::PathMetadata;
+pub use metrics::Metrics;
+pub use run::{check, run, show_status};
+pub use session::{Drained, Session, View};
+pub use settings::Settings;

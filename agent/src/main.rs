@@ -1,1 +1,43 @@
-fn main() {}
+//! `tailrace-agent`: parses arguments and hands over to the library.
+
+use agent::{Arguments, Command};
+use clap::Parser;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match execute(&arguments) {
+        Ok(text) => {
+            // A closed pipe (`status | head`) is no failure.
+            writeln!(std::io::stdout(), "{text}").ok();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            writeln!(std::io::stderr(), "{error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(arguments: &Arguments) -> anyhow::Result<String> {
+    match arguments.command {
+        Some(Command::Status {
+            address,
+            json,
+            files,
+        }) => agent::show_status(&arguments.config, address, json, files),
+        None if arguments.check => {
+            agent::check(&arguments.config)?;
+            Ok(format!("`{}` is fine", arguments.config.display()))
+        }
+        None => {
+            // All work is on this thread; only a name's look-up in files may use another.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(agent::run(&arguments.config))?;
+            Ok(String::new())
+        }
+    }
+}

@@ -67,18 +67,14 @@ impl<W: Write> BatchEncoder<W> {
         self.put(chunk.bytes)
     }
 
-    /// Bytes so far, before any compression.
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
-    /// Writes the end with its checksum and gives the writer back; does not flush it.
-    pub fn finish(mut self) -> io::Result<W> {
+    /// Writes the end with its checksum and gives the writer back, unflushed, with the number of
+    /// bytes that the batch has before any compression.
+    pub fn finish(mut self) -> io::Result<(W, u64)> {
         self.head.push(kind::END);
         self.put_head()?;
         let checksum = self.checksum.digest();
         self.writer.write_all(&checksum.to_le_bytes())?;
-        Ok(self.writer)
+        Ok((self.writer, self.written + 8))
     }
 
     fn put_head(&mut self) -> io::Result<()> {

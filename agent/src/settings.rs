@@ -1,0 +1,108 @@
+//! From the configuration file's types to the options of the parts.
+
+use crate::balance::Target;
+use crate::compress::Compression;
+use config::agent::{self, AgentConfig};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a [`Session`](crate::Session) runs with.
+#[derive(Clone)]
+pub struct Settings {
+    /// Options of the tailer. `wake` is set by the session.
+    pub tail: tail::Options,
+    /// Where batches go.
+    pub targets: Vec<Target>,
+    /// File of the bearer token.
+    pub token_file: Option<PathBuf>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Size of a full batch before compression.
+    pub batch_bytes: usize,
+    /// Batches that wait for their answers at a time; at least 1.
+    pub in_flight: usize,
+    /// How bodies are compressed.
+    pub compression: Compression,
+    /// Fields that every file's metadata gets.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl From<&AgentConfig> for Settings {
+    fn from(config: &AgentConfig) -> Self {
+        let target = |url: &config::HttpUrl| Target {
+            host: url.host().to_owned(),
+            port: url.port(),
+            path: url.path().to_owned(),
+        };
+        let level = config.batch.level;
+        Self {
+            tail: tail_options(config),
+            targets: config.aggregators.iter().map(target).collect(),
+            token_file: config.token_file.clone(),
+            timeout: config.timeout,
+            batch_bytes: config.batch.max_bytes.as_usize(),
+            in_flight: config.batch.in_flight as usize,
+            compression: match config.batch.compression {
+                agent::Compression::Zstd => Compression::Zstd(level),
+                agent::Compression::Gzip => Compression::Gzip(level.unsigned_abs()),
+            },
+            fields: config.fields.clone(),
+        }
+    }
+}
+
+fn tail_options(config: &AgentConfig) -> tail::Options {
+    let files = &config.files;
+    let globs = |globs: &[config::PathGlob]| -> Vec<String> {
+        globs.iter().map(|glob| glob.as_str().to_owned()).collect()
+    };
+    tail::Options {
+        include: globs(&files.include),
+        exclude: globs(&files.exclude),
+        allowed_roots: files.roots(),
+        start_at: match files.start_at {
+            agent::StartAt::Beginning => tail::StartAt::Beginning,
+            agent::StartAt::End => tail::StartAt::End,
+        },
+        ignore_older: files.ignore_older,
+        max_line: files.max_line.0,
+        rescan_interval: files.rescan_interval,
+        poll_interval: files.poll_interval,
+        linger: files.linger,
+        max_age: config.batch.max_age,
+        hard_flush: files.hard_flush,
+        final_after: files.final_after,
+        max_chunk: config.batch.max_chunk.0,
+        max_deleted_bytes: files.max_deleted.0,
+        max_open_files: files.max_open as usize,
+        stream_rate: config.rate_limit.stream.map(|rate| rate.0),
+        namespace_rate: config.rate_limit.namespace.map(|rate| rate.0),
+        ..tail::Options::new(&config.data_dir, &config.node_name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_configuration_is_enough() {
+        let text = "data_dir: ./d\nnode_name: node-1\naggregators: [\"http://[::1]:7080/logs/\"]\n";
+        let env = config::Environment::of([]);
+        let path = std::path::Path::new("/etc/agent.yaml");
+        let config: AgentConfig = config::parse(text, path, &env).unwrap();
+        let settings = Settings::from(&config);
+        assert_eq!(
+            settings.targets,
+            [Target {
+                host: "::1".into(),
+                port: 7080,
+                path: "/logs".into()
+            }]
+        );
+        assert_eq!(settings.tail.node, "node-1");
+        assert_eq!(settings.compression, Compression::Zstd(1));
+        assert_eq!(settings.tail.include, ["/var/log/containers/*.log"]);
+    }
+}
