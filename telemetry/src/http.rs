@@ -34,6 +34,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connections in work may take once the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long [`fetch`] waits for each step.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Pause after `accept` failed, as it does when descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,14 +46,14 @@ type Page = Box<dyn Fn() -> String + Send + Sync>;
 /// What can be asked. Everything is computed when it is asked for.
 pub struct Endpoints {
     registry: Registry,
-    checks: Vec<(&'static str, Check)>,
-    pages: Vec<(&'static str, Page)>,
+    checks: Vec<(String, Check)>,
+    pages: Vec<(String, Page)>,
 }
 
 impl fmt::Debug for Endpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let checks: Vec<&str> = self.checks.iter().map(|(name, _)| *name).collect();
-        let pages: Vec<&str> = self.pages.iter().map(|(path, _)| *path).collect();
+        let checks: Vec<&str> = self.checks.iter().map(|(name, _)| name.as_str()).collect();
+        let pages: Vec<&str> = self.pages.iter().map(|(path, _)| path.as_str()).collect();
         f.debug_struct("Endpoints")
             .field("checks", &checks)
             .field("pages", &pages)
@@ -68,25 +71,21 @@ impl Endpoints {
         }
     }
 
-    /// Makes `/readyz` answer 503 while `check` fails; the error is the reason it shows.
+    /// Makes `/readyz` answer 503 while `check` fails. It shows `ok` or the error for each check.
     #[must_use]
     pub fn ready_when(
         mut self,
-        name: &'static str,
+        name: &str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.checks.push((name, Box::new(check)));
+        self.checks.push((name.to_owned(), Box::new(check)));
         self
     }
 
     /// Adds a page of JSON text at `path`.
     #[must_use]
-    pub fn page(
-        mut self,
-        path: &'static str,
-        json: impl Fn() -> String + Send + Sync + 'static,
-    ) -> Self {
-        self.pages.push((path, Box::new(json)));
+    pub fn page(mut self, path: &str, json: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.pages.push((path.to_owned(), Box::new(json)));
         self
     }
 
@@ -109,11 +108,8 @@ impl Endpoints {
         for (name, check) in &self.checks {
             let result = check();
             ready &= result.is_ok();
-            let value = match result {
-                Ok(()) => json!({"ok": true}),
-                Err(reason) => json!({"ok": false, "reason": reason}),
-            };
-            checks.insert((*name).to_owned(), value);
+            let said = result.err().unwrap_or_else(|| "ok".to_owned());
+            checks.insert(name.clone(), said.into());
         }
         let status = if ready {
             StatusCode::OK
@@ -129,7 +125,7 @@ impl Endpoints {
 /// of the request is not looked at.
 pub fn handle<B>(endpoints: &Endpoints, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
     let path = request.uri().path();
-    let page = endpoints.pages.iter().find(|(known, _)| *known == path);
+    let page = endpoints.pages.iter().find(|(known, _)| known == path);
     if page.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
         return None;
     }
@@ -214,6 +210,35 @@ async fn connection(stream: TcpStream, endpoints: Arc<Endpoints>, mut stop: watc
     }
     connection.as_mut().graceful_shutdown();
     drop(connection.await);
+}
+
+/// Asks `address` for `path` and gives the body's text: what `status` commands do. Blocks, at most
+/// ten seconds.
+///
+/// # Errors
+/// When nobody answers there, or with another status than 200.
+pub fn fetch(address: std::net::SocketAddr, path: &str) -> std::io::Result<String> {
+    use std::io::{Error, Read, Write};
+    let limit = FETCH_TIMEOUT;
+    let mut stream = std::net::TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
+    // HTTP/1.0: the answer ends with the connection, without chunks.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(64 << 20).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| Error::other(format!("{address} does not speak HTTP")))?;
+    let status = head.split_whitespace().nth(1).unwrap_or_default();
+    if status != "200" {
+        return Err(Error::other(format!(
+            "{address} answers {status} to {path}: {}",
+            body.trim()
+        )));
+    }
+    Ok(body.to_owned())
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

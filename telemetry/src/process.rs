@@ -22,14 +22,14 @@ pub fn register(registry: &mut Registry) {
     registry.register_collector(Box::new(ProcessCollector));
 }
 
-/// Resident memory of this process in bytes; 0 when it cannot be read.
-pub fn resident_bytes() -> u64 {
-    status_kib("VmRSS:").unwrap_or(0)
+/// Resident memory of this process in bytes; `None` when it cannot be read.
+pub fn resident_bytes() -> Option<u64> {
+    status_kib("VmRSS:")
 }
 
-/// Largest resident memory that this process had, in bytes; 0 when it cannot be read.
-pub fn peak_resident_bytes() -> u64 {
-    status_kib("VmHWM:").unwrap_or(0)
+/// Largest resident memory that this process had, in bytes; `None` when it cannot be read.
+pub fn peak_resident_bytes() -> Option<u64> {
+    status_kib("VmHWM:")
 }
 
 /// CPU time that this process used, user and system, in seconds; `None` when it cannot be read.
@@ -173,7 +173,7 @@ mod tests {
             env!("CARGO_PKG_VERSION")
         );
         assert!(text.contains(&build), "{text}");
-        assert!(resident_bytes() > 100_000);
-        assert!(peak_resident_bytes() > 100_000);
+        assert!(resident_bytes().unwrap() > 100_000);
+        assert!(peak_resident_bytes().unwrap() > 100_000);
     }
 }
