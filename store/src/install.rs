@@ -90,18 +90,21 @@ async fn put(client: &Elasticsearch, path: &str, body: &Value, report: &mut Inst
     }
 }
 
-/// Simulates templates, which stores nothing; a server without the simulation is asked by putting
-/// a template that matches no index.
+/// Asks by putting a template that matches no index.
 async fn takes(client: &Elasticsearch, template: Value) -> Result<bool, StoreError> {
-    const PROBE: &str = "/_index_template/tailrace-probe";
-    let mut body =
-        json!({"index_patterns": ["tailrace-probe-nothing-is-called-this"], "priority": 1});
+    // Several aggregators start at a time: names of their own, and patterns that do not overlap.
+    let name = format!("tailrace-probe-{:016x}", fastrand::u64(..));
+    let path = format!("/_index_template/{name}");
+    let mut body = json!({"index_patterns": [name], "priority": 1});
     if let (Some(body), Value::Object(template)) = (body.as_object_mut(), template) {
         body.extend(template);
     }
-    match client.json(Method::PUT, PROBE, Some(&body)).await {
+    match client.json(Method::PUT, &path, Some(&body)).await {
         Ok(_) => {
-            client.json(Method::DELETE, PROBE, None).await?;
+            // One left behind matches nothing.
+            if let Err(error) = client.json(Method::DELETE, &path, None).await {
+                tracing::warn!(%error, path, "cannot delete a probe's template");
+            }
             Ok(true)
         }
         Err(error) if error.status() == Some(400) => Ok(false),
