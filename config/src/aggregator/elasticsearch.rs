@@ -18,7 +18,7 @@ choice! {
         Gzip = "gzip",
         /// zstd; a server that does not take it refuses everything.
         Zstd = "zstd",
-        /// None: least CPU here, most network and disk.
+        /// No compression: least CPU here, most network and disk.
         None = "none",
     }
 }
