@@ -119,7 +119,7 @@ impl Marks {
             return Ok(Match::No);
         }
         let bytes = read_exact_at(content, 0, head.len as usize)?;
-        if !bytes.is_some_and(|bytes| xxh3_64(&bytes) == head.hash) {
+        if bytes.is_none_or(|bytes| xxh3_64(&bytes) != head.hash) {
             return Ok(Match::No);
         }
         let mut fits = Match::Whole;

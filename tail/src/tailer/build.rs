@@ -811,7 +811,7 @@ fn read_lines(
         // Enough is: the room is full and holds something new, or a piece of a long line.
         let tail = have - line_start as u64;
         let has_new = start + line_start as u64 > sent;
-        if is_at_end || (have >= want && has_new) || tail >= max_line {
+        if is_at_end || (have >= want && has_new) || tail > max_line {
             break;
         }
         let step = if have < want {
@@ -832,11 +832,12 @@ fn read_lines(
     let have = out.len() - base;
     let is_at_end = start + have as u64 >= size;
     let tail = (have - line_start) as u64;
-    if tail >= max_line {
+    let read = out.get(base..).unwrap_or_default();
+    let max = usize::try_from(max_line).unwrap_or(usize::MAX);
+    if let Some(long) = first_overlong(read, max) {
         // The pieces count from the line's start, whatever was read behind it.
-        let len = line_start + max_line as usize;
         return Ok(Cut {
-            len,
+            len: long + max,
             is_piece: true,
             is_torn: false,
             is_all: false,
@@ -856,4 +857,33 @@ fn read_lines(
         is_torn: false,
         is_all: is_at_end,
     })
+}
+
+/// Start of the first line of more than `max` bytes. Looks only for the last newline within each
+/// `max` bytes, so whatever the lines, most bytes are not touched.
+fn first_overlong(bytes: &[u8], max: usize) -> Option<usize> {
+    let mut start = 0;
+    while let Some(window) = bytes.get(start..=start + max) {
+        match memchr::memrchr(b'\n', window) {
+            Some(newline) => start += newline + 1,
+            None => return Some(start),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_over_the_limit_are_cut() {
+        let check = |text: &[u8], expected| assert_eq!(first_overlong(text, 4), expected);
+        check(b"", None);
+        check(b"abcd\nabcd\n\n\nab", None);
+        check(b"abcd", None);
+        check(b"abcde", Some(0));
+        check(b"a\nb\nabcde\n", Some(4));
+        check(b"abcd\nabcdefgh", Some(5));
+    }
 }
