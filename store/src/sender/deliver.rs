@@ -231,15 +231,17 @@ pub(crate) async fn deliver(
     let mut verdicts = None;
     let mut doubt = None;
     let mut backoff = shared.backoff();
+    // Once: an earlier mark of the entry is the older doubt.
+    let marked = wall_ms();
+    for (_, part) in entries.iter().filter(|(_, p)| p.posted_ms.is_none()) {
+        queue.posted(part.id, marked);
+    }
     // The usual case never opens a body.
     loop {
         if in_doubt || !is_readable {
             break;
         }
         let now = wall_ms();
-        for (_, part) in &entries {
-            queue.posted(part.id, now);
-        }
         let raw_len = entries.iter().map(|(_, p)| p.meta.raw_len).sum();
         let n_docs: u64 = entries.iter().map(|(_, p)| p.meta.docs()).sum();
         let bytes = join(&entries);
