@@ -1,5 +1,7 @@
 //! Every line once, over rotation, truncation, compression, failures and restarts.
 
+#![expect(clippy::unwrap_used, reason = "the writer of a test may panic")]
+
 mod sim;
 
 use sim::{Fate, Node, Writer};
@@ -19,13 +21,6 @@ fn expect_all(node: &Node, n_lines: u64, what: &str) {
             .filter(|pair| pair[0] == pair[1])
             .take(20)
             .collect();
-        for pair in doubled.iter().take(2) {
-            for (key, line) in &node.store.lines {
-                if sim::number_of(line) == pair[0] {
-                    eprintln!("{} stands at {key:x?}", pair[0]);
-                }
-            }
-        }
         panic!(
             "{what}: {} of {n_lines}, missing {missing:?}, doubled {doubled:?}",
             numbers.len()
@@ -56,8 +51,6 @@ fn run(seed: u64, cri: bool, copytruncate: bool) {
             0..8 => writer.write(rng.usize(1..40)),
             8 => writer.write_half(),
             9 if copytruncate => {
-                // Nobody can read what was not seen before the next truncation... it is in the
-                // copy, which is read as long as its head is known or it is new.
                 writer.copytruncate();
             }
             9 | 10 if !copytruncate => writer.rotate(rng.usize(..3)),
@@ -152,6 +145,7 @@ fn lost_connections_make_a_group_go_alone_then_suspect() {
     let mut node = Node::new();
     let mut writer = Writer::new(&node.log("a.log"), true, 1);
     writer.write(3);
+    node.poll();
     let mut seen = Vec::new();
     for _ in 0..6 {
         node.clock.advance(300);
@@ -290,4 +284,54 @@ fn start_at_end_reads_what_comes_later() {
     node.start();
     node.settle();
     assert_eq!(node.store.lines.len(), 7);
+}
+
+#[test]
+fn a_write_wakes_the_caller_and_an_idle_node_does_not() {
+    let mut node = Node::new();
+    let (sender, woken) = std::sync::mpsc::sync_channel(1);
+    node.options.wake = std::sync::Arc::new(move || {
+        let _full = sender.try_send(());
+    });
+    node.start();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    for _ in 0..5 {
+        node.clock.advance(20);
+        node.poll();
+        while woken.try_recv().is_ok() {
+            node.clock.advance(20);
+            node.poll();
+        }
+        writer.write(1);
+        let deadline = std::time::Duration::from_secs(20);
+        woken.recv_timeout(deadline).expect("woken by the write");
+    }
+    node.settle();
+    expect_all(&node, writer.n_lines, "woken");
+    let next = node.tailer().next_wake().expect("the rescan");
+    assert!(
+        next > std::time::Duration::from_millis(100),
+        "idle, yet due in {next:?}"
+    );
+}
+
+#[test]
+fn few_open_files_suffice_for_many() {
+    let mut node = Node::new();
+    node.options.max_open_files = 3;
+    node.start();
+    let mut writers: Vec<Writer> = (0..40)
+        .map(|n| Writer::new(&node.log(&format!("{n}/a.log")), true, n))
+        .collect();
+    for _ in 0..4 {
+        for writer in &mut writers {
+            writer.write(5);
+        }
+        node.clock.advance(300);
+        node.send(|| Fate::Taken);
+    }
+    node.settle();
+    assert!(node.tailer().metrics().files_open.get() <= 3);
+    // The same numbers forty times: identity is the stream's, not the text's.
+    assert_eq!(node.store.lines.len(), 40 * 20);
 }

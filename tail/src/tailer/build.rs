@@ -513,7 +513,6 @@ impl Tailer {
 
     /// Opens a stream's file when it is not, and closes another one when too many are.
     fn ensure_open(&mut self, sequence: &mut Sequence, idx: usize) -> io::Result<()> {
-        let slot = self.by_key.get(&sequence.key).copied();
         let Some(stream) = sequence.streams.get_mut(idx) else {
             return Ok(());
         };
@@ -531,15 +530,35 @@ impl Tailer {
         } else {
             Content::Plain(file)
         });
+        let handle = stream.handle;
+        self.note_open(sequence.key, handle);
+        self.close_surplus();
+        Ok(())
+    }
+
+    /// Counts a file that was opened. The order may name some that were closed since.
+    pub(super) fn note_open(&mut self, key: u64, handle: u64) {
         self.n_open += 1;
         self.metrics
             .files_open
             .set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
-        if let Some(slot) = slot {
-            self.open_order.push_back((slot, stream.handle));
+        if let Some(slot) = self.by_key.get(&key).copied() {
+            self.open_order.push_back((slot, handle));
         }
-        self.close_surplus();
-        Ok(())
+        if self.open_order.len() > 2 * self.n_open + 64 {
+            // Mostly of files that are closed by now; those of the sequence at hand may go, too:
+            // they are then closed when they are done.
+            let sequences = &self.sequences;
+            self.open_order.retain(|(slot, handle)| {
+                let sequence = sequences.get(*slot as usize).and_then(Option::as_ref);
+                sequence.is_some_and(|sequence| {
+                    sequence
+                        .streams
+                        .iter()
+                        .any(|s| s.handle == *handle && s.content.is_some())
+                })
+            });
+        }
     }
 
     /// Closes the files that were opened longest ago, but for deleted ones, which could not be
@@ -551,7 +570,8 @@ impl Tailer {
             let Some((slot, handle)) = self.open_order.pop_front() else {
                 break;
             };
-            let mut is_kept = self.sequence(slot).is_none();
+            // Outside its slot while it is worked on.
+            let mut is_kept = self.sequence(slot).is_none() && !self.free.contains(&slot);
             self.with(slot, |tailer, sequence| {
                 if let Some(idx) = sequence.position(handle)
                     && let Some(stream) = sequence.streams.get_mut(idx)

@@ -273,7 +273,7 @@ impl Tailer {
         } else {
             stream.size = stream.size.min(size);
         }
-        self.keep(stream, content);
+        self.keep(sequence.key, stream, content);
         true
     }
 
@@ -329,16 +329,13 @@ impl Tailer {
     }
 
     /// Keeps a file open that has something to read; it may be gone before its turn comes.
-    fn keep(&mut self, stream: &mut Stream, content: Content) {
+    fn keep(&mut self, key: u64, stream: &mut Stream, content: Content) {
         if stream.content.is_none()
             && stream.unread() > 0
             && self.n_open < self.options.max_open_files
         {
             stream.content = Some(content);
-            self.n_open += 1;
-            self.metrics
-                .files_open
-                .set(i64::try_from(self.n_open).unwrap_or(i64::MAX));
+            self.note_open(key, stream.handle);
         }
     }
 
@@ -547,7 +544,7 @@ impl Tailer {
                 stream.grow(size, self.changed_at(&entry.metadata, now));
             }
             if let Some(stream) = sequence.streams.get_mut(idx) {
-                self.keep(stream, content);
+                self.keep(sequence.key, stream, content);
             }
         }
         self.save(sequence, idx);
@@ -595,7 +592,7 @@ impl Tailer {
             stream.sent = end;
             stream.marks.last = mark_at(&mut content, end);
         }
-        self.keep(&mut stream, content);
+        self.keep(sequence.key, &mut stream, content);
         let idx = idx.min(sequence.streams.len());
         sequence.streams.insert(idx, stream);
         if size > 0 && entry.rank != Rank::Live {

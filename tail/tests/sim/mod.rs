@@ -270,6 +270,9 @@ fn open(path: &Path) -> File {
         .unwrap()
 }
 
+/// Stream, start, length, flush and `eof` of a chunk: what a later try must not change.
+type Bounds = (u64, u64, usize, Flush, bool);
+
 /// A tailer with its aggregator.
 pub(crate) struct Node {
     pub(crate) dir: tempfile::TempDir,
@@ -278,7 +281,7 @@ pub(crate) struct Node {
     pub(crate) tailer: Option<Tailer>,
     pub(crate) store: Store,
     /// Groups whose last try has an unknown outcome, by sequence: their bounds must come again.
-    pub(crate) in_doubt: HashMap<u64, Vec<(u64, u64, usize, Flush, bool)>>,
+    pub(crate) in_doubt: HashMap<u64, Vec<Bounds>>,
     pub(crate) groups: usize,
 }
 
