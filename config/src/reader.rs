@@ -169,7 +169,7 @@ impl Reader {
     /// The path of the key that is being read.
     pub(crate) fn key_path(&self) -> String {
         let mut path = String::new();
-        for part in &self.path {
+        for part in self.path.iter().filter(|part| !part.is_empty()) {
             if !path.is_empty() && !part.starts_with('[') {
                 path.push('.');
             }

@@ -18,7 +18,7 @@ Every problem is listed as `file:line:column: key: what is wrong; hint`. On SIGH
 again; an invalid one changes nothing.
 
 - **Environment**: `${NAME}` and `${NAME:-default}` stand for environment variables in values, never
-  in keys; `$${` is a literal `${`. A variable that is not set, without a default, is an error.
+  in keys; `$${` is a literal `${`. Between `{}` or `[]` of YAML they need quotes. A variable that is not set, without a default, is an error.
 - **Paths**: relative ones count from the folder of the configuration file.
 - **Sizes**: `1048576`, `500kB`, `1MiB`, `8GiB`. `kB` is 1000 bytes, `KiB` 1024.
 - **Durations**: `100ms`, `5s`, `1h30m`, `7d`.

@@ -61,8 +61,8 @@ fn uncommented(text: &str) -> String {
             });
         if is_key && !bare.contains(": the ") {
             let indent = line.len() - bare.len();
-            out.push_str(&line[..indent]);
-            out.push_str(&bare[2..]);
+            out.push_str(&" ".repeat(indent));
+            out.push_str(bare.trim_start_matches("# "));
         } else {
             out.push_str(line);
         }
