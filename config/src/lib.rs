@@ -33,7 +33,7 @@ pub use pattern::PathGlob;
 pub use problem::{Problem, Problems};
 pub use reader::{Environment, Root, load, parse};
 pub use reference::reference;
-pub use schema::{Choice, FieldSchema, Kind, SectionSchema};
+pub use schema::{Choice, FieldSchema, Kind, SectionSchema, Shown};
 pub use shipped::shipped;
 pub use units::{ByteSize, format_duration, parse_duration};
 pub use url::HttpUrl;

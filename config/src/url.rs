@@ -148,9 +148,12 @@ impl Setting for HttpUrl {
 mod tests {
     use super::*;
 
+    /// Scheme is https, host, port, path.
+    type Parts = (bool, &'static str, u16, &'static str);
+
     #[test]
     fn addresses_are_read() {
-        let cases: [(&str, Result<(bool, &str, u16, &str), &str>); 14] = [
+        let cases: [(&str, Result<Parts, &str>); 14] = [
             ("http://127.0.0.1:9200", Ok((false, "127.0.0.1", 9200, ""))),
             ("http://es", Ok((false, "es", 80, ""))),
             (

@@ -1,6 +1,8 @@
 //! The manifests in `k8s/base` fit the programs: the embedded configurations load, and ports,
 //! folders and grace periods are those that the configurations name.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
 use std::path::{Path, PathBuf};
 
 use config::agent::AgentConfig;
