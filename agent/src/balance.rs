@@ -31,22 +31,22 @@ pub struct Target {
 
 /// Names an [`Aggregator`] for as long as a batch is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AggregatorId(u64);
+pub(crate) struct AggregatorId(u64);
 
 /// One address.
-pub struct Aggregator {
+pub(crate) struct Aggregator {
     /// Its name here.
-    pub id: AggregatorId,
+    pub(crate) id: AggregatorId,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Index of the [`Target`] that led here.
-    pub target: usize,
+    pub(crate) target: usize,
     /// Raw bytes sent and not answered.
-    pub outstanding: u64,
+    pub(crate) outstanding: u64,
     /// Failures since the last success.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// Connections that nothing is sent on now.
-    pub idle: Vec<Connection>,
+    pub(crate) idle: Vec<Connection>,
     known: HashSet<MetaId>,
     not_before: Option<Instant>,
     /// The name does not lead here any more; gone when nothing is outstanding.
@@ -55,12 +55,12 @@ pub struct Aggregator {
 
 impl Aggregator {
     /// True when this aggregator is believed to know the metadata object.
-    pub fn knows(&self, id: MetaId) -> bool {
+    pub(crate) fn knows(&self, id: MetaId) -> bool {
         self.known.contains(&id)
     }
 
     /// Metadata objects that it has answered for.
-    pub fn learn(&mut self, ids: &[MetaId]) {
+    pub(crate) fn learn(&mut self, ids: &[MetaId]) {
         if self.known.len() + ids.len() > MAX_KNOWN {
             self.known.clear();
         }
@@ -68,19 +68,19 @@ impl Aggregator {
     }
 
     /// It asked for metadata that it should know: it was restarted and knows nothing.
-    pub fn forget_all(&mut self) {
+    pub(crate) fn forget_all(&mut self) {
         self.known.clear();
     }
 
     /// A try succeeded. True when tries had failed before.
-    pub fn succeeded(&mut self) -> bool {
+    pub(crate) fn succeeded(&mut self) -> bool {
         self.not_before = None;
         std::mem::take(&mut self.failures) > 0
     }
 
     /// A try failed: pauses, at least for `at_least`, and returns for how long. Jittered, so that
     /// the agents of a cluster do not come back all at once.
-    pub fn failed(&mut self, now: Instant, at_least: Duration) -> Duration {
+    pub(crate) fn failed(&mut self, now: Instant, at_least: Duration) -> Duration {
         let doubled = FIRST_BACKOFF * 2u32.pow(self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
         let jitter = 0.5 + 0.5 * fastrand::f64();
@@ -96,7 +96,7 @@ impl Aggregator {
     }
 
     /// How long it is still left alone.
-    pub fn pause(&self, now: Instant) -> Duration {
+    pub(crate) fn pause(&self, now: Instant) -> Duration {
         self.not_before
             .map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
@@ -104,14 +104,14 @@ impl Aggregator {
 
 /// All aggregators known now.
 #[derive(Default)]
-pub struct Aggregators {
+pub(crate) struct Aggregators {
     list: Vec<Aggregator>,
     next_id: u64,
 }
 
 impl Aggregators {
     /// Takes in what `target` resolves to. Those that are still there keep what they know.
-    pub fn update(&mut self, target: usize, port: u16, addresses: &BTreeSet<IpAddr>) {
+    pub(crate) fn update(&mut self, target: usize, port: u16, addresses: &BTreeSet<IpAddr>) {
         for aggregator in self.list.iter_mut().filter(|a| a.target == target) {
             aggregator.is_gone = !addresses.contains(&aggregator.address.ip());
         }
@@ -141,7 +141,7 @@ impl Aggregators {
     }
 
     /// The one to send to next; `None` when all are backing off, or none is known.
-    pub fn pick(&mut self, now: Instant) -> Option<&mut Aggregator> {
+    pub(crate) fn pick(&mut self, now: Instant) -> Option<&mut Aggregator> {
         // Among equals any, so that agents with little to send spread too.
         self.list
             .iter_mut()
@@ -150,7 +150,7 @@ impl Aggregators {
     }
 
     /// When the next one comes out of its pause; `None` when none is known.
-    pub fn next_ready(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_ready(&self, now: Instant) -> Option<Instant> {
         self.list
             .iter()
             .filter(|a| !a.is_gone)
@@ -159,17 +159,17 @@ impl Aggregators {
     }
 
     /// The one with this id, if it is still there.
-    pub fn get_mut(&mut self, id: AggregatorId) -> Option<&mut Aggregator> {
+    pub(crate) fn get_mut(&mut self, id: AggregatorId) -> Option<&mut Aggregator> {
         self.list.iter_mut().find(|a| a.id == id)
     }
 
     /// Forgets those that have no name any more and nothing outstanding.
-    pub fn remove_gone(&mut self) {
+    pub(crate) fn remove_gone(&mut self) {
         self.list.retain(|a| !a.is_gone || a.outstanding > 0);
     }
 
     /// All, for `status`.
-    pub fn iter(&self) -> impl Iterator<Item = &Aggregator> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Aggregator> {
         self.list.iter()
     }
 }

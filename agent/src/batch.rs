@@ -7,24 +7,24 @@ use tail::{Group, GroupChunk, GroupId};
 use wire::{BatchEncoder, Chunk, MetaId, StreamId};
 
 /// A batch ready to be sent, and what is needed to judge its answer.
-pub struct Packed {
+pub(crate) struct Packed {
     /// The compressed body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// Size of the batch before compression.
-    pub raw_bytes: u64,
+    pub(crate) raw_bytes: u64,
     /// Metadata objects that go along.
-    pub metadata: Vec<MetaId>,
+    pub(crate) metadata: Vec<MetaId>,
     /// The groups in it.
-    pub groups: Vec<SentGroup>,
+    pub(crate) groups: Vec<SentGroup>,
 }
 
 /// A group under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentGroup {
+pub(crate) struct SentGroup {
     /// Its try.
-    pub id: GroupId,
+    pub(crate) id: GroupId,
     /// Stream and start of each chunk, which the answer echoes.
-    pub chunks: Vec<(StreamId, u64)>,
+    pub(crate) chunks: Vec<(StreamId, u64)>,
 }
 
 /// Encodes and compresses `groups`, whose bytes stand in `raw`. `knows` tells which metadata the
@@ -32,7 +32,7 @@ pub struct SentGroup {
 ///
 /// # Errors
 /// Only when the compressor's state is broken.
-pub fn pack(
+pub(crate) fn pack(
     compressor: &mut Compressor,
     node: &str,
     groups: &[Group],

@@ -27,7 +27,7 @@ const MAX_POOLED: usize = 4;
 const MAX_POOLED_BYTES: usize = 2 << 20;
 
 /// Compresses one body after the other.
-pub struct Compressor {
+pub(crate) struct Compressor {
     codec: Codec,
     pool: BodyPool,
 }
@@ -42,7 +42,7 @@ impl Compressor {
     ///
     /// # Errors
     /// When the level is none of the library's, or memory is short.
-    pub fn new(compression: Compression) -> io::Result<Self> {
+    pub(crate) fn new(compression: Compression) -> io::Result<Self> {
         let codec = match compression {
             Compression::Zstd(level) => {
                 let mut context = CCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
@@ -64,7 +64,7 @@ impl Compressor {
     }
 
     /// The `Content-Encoding` of the bodies.
-    pub fn encoding(&self) -> &'static str {
+    pub(crate) fn encoding(&self) -> &'static str {
         match self.codec {
             Codec::Zstd(_) => wire::http::ENCODING_ZSTD,
             Codec::Gzip(_) => wire::http::ENCODING_GZIP,
@@ -75,7 +75,7 @@ impl Compressor {
     ///
     /// # Errors
     /// Only when the library's state is broken.
-    pub fn begin(&mut self) -> io::Result<Body<'_>> {
+    pub(crate) fn begin(&mut self) -> io::Result<Body<'_>> {
         match &mut self.codec {
             Codec::Zstd(context) => {
                 context
@@ -93,7 +93,7 @@ impl Compressor {
 }
 
 /// A body that is being written.
-pub struct Body<'a> {
+pub(crate) struct Body<'a> {
     codec: &'a mut Codec,
     out: Vec<u8>,
     pool: &'a BodyPool,
@@ -104,7 +104,7 @@ impl Body<'_> {
     ///
     /// # Errors
     /// Only when the library's state is broken.
-    pub fn finish(mut self) -> io::Result<Bytes> {
+    pub(crate) fn finish(mut self) -> io::Result<Bytes> {
         self.compress(&[], true)?;
         Ok(self.pool.lend(std::mem::take(&mut self.out)))
     }

@@ -26,18 +26,18 @@ const READ_BUFFER: usize = 16 * 1024;
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// Status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Body, whole.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// Nothing of the request has left.
     #[error("cannot connect to {address}: {reason}")]
     NotSent {
@@ -65,7 +65,7 @@ pub enum ExchangeError {
 }
 
 /// A keep-alive connection.
-pub struct Connection {
+pub(crate) struct Connection {
     address: SocketAddr,
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
@@ -166,7 +166,7 @@ fn deepest(error: &dyn std::error::Error) -> String {
 
 /// Sends `request` over `idle` when that is still open, else over a new connection. Gives back a
 /// connection that may be used again.
-pub async fn send(
+pub(crate) async fn send(
     address: SocketAddr,
     idle: Option<Connection>,
     request: Request<Full<Bytes>>,

@@ -16,21 +16,21 @@ const MIN_AGE: Duration = Duration::from_secs(5);
 
 /// Addresses of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     /// At least one.
-    pub addresses: BTreeSet<IpAddr>,
+    pub(crate) addresses: BTreeSet<IpAddr>,
     /// Look them up again after this time; `None` when they are the name itself.
-    pub valid_for: Option<Duration>,
+    pub(crate) valid_for: Option<Duration>,
 }
 
 /// Looks names up. Cheap to clone.
 #[derive(Clone)]
-pub struct Resolver(Option<TokioResolver>);
+pub(crate) struct Resolver(Option<TokioResolver>);
 
 impl Resolver {
     /// Reads `/etc/resolv.conf` and `/etc/hosts`. When they cannot be read only literal addresses
     /// resolve; the reason is returned for a warning.
-    pub fn from_system() -> (Self, Option<String>) {
+    pub(crate) fn from_system() -> (Self, Option<String>) {
         let built = TokioResolver::builder_tokio().and_then(|mut builder| {
             let options = builder.options_mut();
             // Answers are kept by the caller, who must see a changed Service soon.
@@ -44,7 +44,7 @@ impl Resolver {
     }
 
     /// Resolves literal addresses only.
-    pub fn literal_only() -> Self {
+    pub(crate) fn literal_only() -> Self {
         Self(None)
     }
 
@@ -52,7 +52,7 @@ impl Resolver {
     ///
     /// # Errors
     /// What the resolver said, for the log.
-    pub async fn lookup(&self, host: &str) -> Result<Addresses, String> {
+    pub(crate) async fn lookup(&self, host: &str) -> Result<Addresses, String> {
         if let Some(address) = literal(host) {
             return Ok(Addresses {
                 addresses: BTreeSet::from([address]),
@@ -81,7 +81,7 @@ impl Resolver {
 }
 
 /// The address that `host` itself is, with or without the brackets of a URL.
-pub fn literal(host: &str) -> Option<IpAddr> {
+pub(crate) fn literal(host: &str) -> Option<IpAddr> {
     let bare = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))

@@ -280,13 +280,9 @@ impl Pages {
     async fn stop(self) {
         self.stop.send(()).ok();
         if let Err(problem) = self.task.await {
-            bail_quietly(&problem);
+            warn!(%problem, "the pages ended badly");
         }
     }
-}
-
-fn bail_quietly(problem: &tokio::task::JoinError) {
-    warn!(%problem, "the pages ended badly");
 }
 
 fn endpoints(view: &View, metrics: &Metrics, node: &str) -> anyhow::Result<Endpoints> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const MAX_AGE: Duration = Duration::from_secs(10);
 
 /// A token file and what it said last.
-pub struct Token {
+pub(crate) struct Token {
     path: PathBuf,
     value: Option<HeaderValue>,
     read_at: Option<Instant>,
@@ -20,7 +20,7 @@ pub struct Token {
 
 impl Token {
     /// Reads nothing yet.
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self {
             path,
             value: None,
@@ -33,7 +33,7 @@ impl Token {
     ///
     /// # Errors
     /// When there is none: the file has never been readable, or holds no token.
-    pub fn authorization(&mut self, now: Instant) -> io::Result<HeaderValue> {
+    pub(crate) fn authorization(&mut self, now: Instant) -> io::Result<HeaderValue> {
         if self.read_at.is_none_or(|at| now - at >= MAX_AGE) {
             match self.read() {
                 Ok(value) => {
@@ -53,7 +53,7 @@ impl Token {
     }
 
     /// The token was refused: it is read again before the next try.
-    pub fn refused(&mut self) {
+    pub(crate) fn refused(&mut self) {
         self.read_at = None;
     }
 
