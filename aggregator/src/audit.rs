@@ -7,7 +7,7 @@
 
 mod rows;
 
-pub use rows::{Row, SOURCE_FIELDS, origin, rows};
+pub use rows::{Row, origin, rows};
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -114,8 +114,10 @@ impl Tiles {
             match merged.last_mut() {
                 Some(last) if claim.start <= last.end => {
                     if claim.start < last.end {
-                        self.overlaps
-                            .push(Interval { start: claim.start, end: claim.end.min(last.end) });
+                        self.overlaps.push(Interval {
+                            start: claim.start,
+                            end: claim.end.min(last.end),
+                        });
                     }
                     last.end = last.end.max(claim.end);
                 }
@@ -188,7 +190,10 @@ fn report(stream: String, tiles: Tiles) -> StreamReport {
     let mut gaps: Vec<Interval> = tiles
         .claims
         .windows(2)
-        .map(|pair| Interval { start: pair[0].end, end: pair[1].start })
+        .map(|pair| Interval {
+            start: pair[0].end,
+            end: pair[1].start,
+        })
         .collect();
     let first = tiles.claims.first().map_or(0, |claim| claim.start);
     let last = tiles.claims.last().map_or(0, |claim| claim.end);
@@ -196,14 +201,21 @@ fn report(stream: String, tiles: Tiles) -> StreamReport {
     if let Some((size, unread)) = tiles.end {
         let read_to = size.saturating_sub(unread);
         if read_to > last && !tiles.claims.is_empty() {
-            gaps.push(Interval { start: last, end: read_to });
+            gaps.push(Interval {
+                start: last,
+                end: read_to,
+            });
         }
     }
     StreamReport {
         stream,
         origin: tiles.origin,
         records: tiles.records,
-        bytes: tiles.claims.iter().map(|claim| claim.end - claim.start).sum(),
+        bytes: tiles
+            .claims
+            .iter()
+            .map(|claim| claim.end - claim.start)
+            .sum(),
         dropped: tiles.dropped,
         unread,
         gaps,
@@ -218,7 +230,11 @@ mod tests {
     use super::*;
 
     fn origin() -> Origin {
-        Origin { namespace: "shop".into(), pod: "cart".into(), container: "app".into() }
+        Origin {
+            namespace: "shop".into(),
+            pod: "cart".into(),
+            container: "app".into(),
+        }
     }
 
     fn tile(records: &[(u64, u64)], end: Option<(u64, u64)>) -> StreamReport {
@@ -228,7 +244,15 @@ mod tests {
         }
         if let Some((size, unread)) = end {
             let claim = Claim::End { size, unread };
-            audit.claim("s", &origin(), &claim, Interval { start: size, end: size });
+            audit.claim(
+                "s",
+                &origin(),
+                &claim,
+                Interval {
+                    start: size,
+                    end: size,
+                },
+            );
         }
         audit.finish().remove(0)
     }
@@ -237,7 +261,13 @@ mod tests {
     #[test]
     fn a_loss_that_an_overlap_hides_is_found() {
         let report = tile(&[(0, 50), (50, 100), (0, 100)], Some((200, 0)));
-        assert_eq!(report.gaps, [Interval { start: 100, end: 200 }]);
+        assert_eq!(
+            report.gaps,
+            [Interval {
+                start: 100,
+                end: 200
+            }]
+        );
         assert!(!report.overlaps.is_empty());
         assert!(!report.is_whole());
     }
@@ -256,7 +286,10 @@ mod tests {
         assert_eq!(report.open_start, Some(10));
         assert_eq!(
             report.gaps,
-            [Interval { start: 20, end: 30 }, Interval { start: 40, end: 55 }]
+            [
+                Interval { start: 20, end: 30 },
+                Interval { start: 40, end: 55 }
+            ]
         );
         assert_eq!(report.unread, 5);
     }
@@ -264,9 +297,24 @@ mod tests {
     #[test]
     fn dropped_runs_close_gaps_and_are_named_apart() {
         let mut audit = Audit::new();
-        audit.claim("s", &origin(), &Claim::Record, Interval { start: 0, end: 10 });
-        audit.claim("s", &origin(), &Claim::Dropped, Interval { start: 10, end: 30 });
-        audit.claim("s", &origin(), &Claim::Record, Interval { start: 30, end: 40 });
+        audit.claim(
+            "s",
+            &origin(),
+            &Claim::Record,
+            Interval { start: 0, end: 10 },
+        );
+        audit.claim(
+            "s",
+            &origin(),
+            &Claim::Dropped,
+            Interval { start: 10, end: 30 },
+        );
+        audit.claim(
+            "s",
+            &origin(),
+            &Claim::Record,
+            Interval { start: 30, end: 40 },
+        );
         let report = audit.finish().remove(0);
         assert!(report.is_whole());
         assert_eq!(report.dropped, 20);
@@ -279,10 +327,19 @@ mod tests {
         let mut order: Vec<u64> = (0..n).collect();
         // A fixed stride that is coprime to n visits every index once, out of order.
         order.sort_by_key(|i| (i * 7919) % n);
-        let claims: Vec<(u64, u64)> =
-            order.iter().filter(|&&i| i != 5000).map(|i| (i * 10, i * 10 + 10)).collect();
+        let claims: Vec<(u64, u64)> = order
+            .iter()
+            .filter(|&&i| i != 5000)
+            .map(|i| (i * 10, i * 10 + 10))
+            .collect();
         let report = tile(&claims, Some((n * 10, 0)));
-        assert_eq!(report.gaps, [Interval { start: 50_000, end: 50_010 }]);
+        assert_eq!(
+            report.gaps,
+            [Interval {
+                start: 50_000,
+                end: 50_010
+            }]
+        );
         assert!(report.overlaps.is_empty());
     }
 }

@@ -41,7 +41,10 @@ pub fn tokens(config: &ReceiveConfig) -> anyhow::Result<Tokens> {
     let mut tokens = Vec::new();
     for token in &config.tokens {
         let secret = config::read_secret_file(&token.token_file)?;
-        tokens.push(Token { secret: secret.expose().to_owned(), nodes: token.nodes.clone() });
+        tokens.push(Token {
+            secret: secret.expose().to_owned(),
+            nodes: token.nodes.clone(),
+        });
     }
     Ok(Tokens::new(tokens))
 }
@@ -49,7 +52,9 @@ pub fn tokens(config: &ReceiveConfig) -> anyhow::Result<Tokens> {
 /// How the output names data streams or indices.
 pub fn router(config: &OutputConfig) -> Router {
     let naming = match &config.index {
-        Some(pattern) => Naming::Dated { pattern: Template::parse(pattern) },
+        Some(pattern) => Naming::Dated {
+            pattern: Template::parse(pattern),
+        },
         None => Naming::DataStream {
             dataset: config.dataset.as_deref().map(Template::parse),
             namespace: Template::parse(&config.namespace),
@@ -106,18 +111,17 @@ pub fn elasticsearch_options(
             CompressionChoice::None => store::Compression::Identity,
         },
         resolver: Some(crate::resolve::resolver()),
-        ..store::ElasticsearchOptions::new(
-            config.hosts.iter().map(ToString::to_string).collect(),
-        )
+        ..store::ElasticsearchOptions::new(config.hosts.iter().map(ToString::to_string).collect())
     })
 }
 
 fn auth(config: &ElasticsearchConfig) -> anyhow::Result<store::Auth> {
     Ok(match config.credentials()? {
         config::Credentials::None => store::Auth::None,
-        config::Credentials::Basic { username, password } => {
-            store::Auth::Basic { user: username, password: password.expose().to_owned() }
-        }
+        config::Credentials::Basic { username, password } => store::Auth::Basic {
+            user: username,
+            password: password.expose().to_owned(),
+        },
         config::Credentials::ApiKey(key) => store::Auth::ApiKey(key.expose().to_owned()),
         config::Credentials::Token(token) => store::Auth::Bearer(token.expose().to_owned()),
     })
@@ -129,7 +133,10 @@ pub fn sender_options(config: &OutputConfig) -> store::SenderOptions {
     store::SenderOptions {
         max_in_flight: elasticsearch.max_in_flight as usize,
         max_body_bytes: (config.batch.max_bytes.0 * 8 / 5).max(1 << 20),
-        install: elasticsearch.template.install.then(|| install_options(config)),
+        install: elasticsearch
+            .template
+            .install
+            .then(|| install_options(config)),
         ..store::SenderOptions::default()
     }
 }
@@ -164,7 +171,11 @@ fn patterns(config: &OutputConfig) -> (Vec<String>, Vec<String>) {
     let wild = |text: &str| {
         // Up to the first hole or conversion the name is known.
         let known = text.split(['%']).next().unwrap_or_default();
-        if known.len() == text.len() { text.to_owned() } else { format!("{known}*") }
+        if known.len() == text.len() {
+            text.to_owned()
+        } else {
+            format!("{known}*")
+        }
     };
     match (&config.index, &config.dataset) {
         (Some(pattern), _) => (Vec::new(), vec![wild(pattern)]),
@@ -173,7 +184,10 @@ fn patterns(config: &OutputConfig) -> (Vec<String>, Vec<String>) {
             let dash = if dataset.ends_with('*') { "" } else { "-*" };
             (vec![format!("logs-{dataset}{dash}")], Vec::new())
         }
-        (None, None) => (store::InstallOptions::default().data_stream_patterns, Vec::new()),
+        (None, None) => (
+            store::InstallOptions::default().data_stream_patterns,
+            Vec::new(),
+        ),
     }
 }
 

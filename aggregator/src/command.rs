@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -111,7 +110,10 @@ pub fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             // The log may not be set up, and this is for the person at the terminal.
-            drop(writeln!(std::io::stderr(), "tailrace-aggregator: {error:#}"));
+            drop(writeln!(
+                std::io::stderr(),
+                "tailrace-aggregator: {error:#}"
+            ));
             ExitCode::from(2)
         }
     }
@@ -121,7 +123,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
     let out = &mut std::io::stdout().lock();
     match cli.command {
         None => {
-            let path = cli.config.context("`--config FILE` is missing; `--help` has examples")?;
+            let path = cli
+                .config
+                .context("`--config FILE` is missing; `--help` has examples")?;
             let config = load(&path)?;
             if cli.check {
                 check_rules(&config.rules)?;
@@ -133,12 +137,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         }
         Some(Command::Status { address, json }) => status::run(address, json, out).map(|()| true),
         Some(Command::Audit { store, args }) => {
-            let client = store.client()?;
-            runtime()?.block_on(audit::run(&client()?, &args, out))
+            let options = store.options()?;
+            runtime()?.block_on(async { audit::run(&connect(options).await?, &args, out).await })
         }
         Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => {
-            let client = store.client()?;
-            runtime()?.block_on(async { dead_letters::replay(&client()?, &args, out).await })
+            let options = store.options()?;
+            runtime()?.block_on(async {
+                dead_letters::replay(&connect(options).await?, &args, out).await
+            })
         }
         Some(Command::Buffer(command)) => buffer::run(command, out),
         Some(Command::Rules(Rules::Check { paths })) => {
@@ -158,10 +164,12 @@ fn check_rules(paths: &[PathBuf]) -> anyhow::Result<usize> {
     if paths.is_empty() {
         return Ok(0);
     }
-    parsers::RuleSet::load(paths).map(|rules| rules.len()).map_err(|problems| {
-        let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("cannot use the rules\n{}", list.join("\n"))
-    })
+    parsers::RuleSet::load(paths)
+        .map(|rules| rules.len())
+        .map_err(|problems| {
+            let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("cannot use the rules\n{}", list.join("\n"))
+        })
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -171,22 +179,34 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
+async fn connect(options: store::ElasticsearchOptions) -> anyhow::Result<store::Elasticsearch> {
+    store::Elasticsearch::connect(options)
+        .await
+        .context("cannot set up the client")
+}
+
 impl StoreArgs {
-    /// Finds the output and gives a function that connects: it has to run inside a runtime.
-    fn client(&self) -> anyhow::Result<impl Fn() -> anyhow::Result<Arc<store::Elasticsearch>>> {
+    /// How the chosen output reaches its store.
+    fn options(&self) -> anyhow::Result<store::ElasticsearchOptions> {
         let config = load(&self.config)?;
         let output = self.find(&config.outputs)?;
-        let options = crate::build::elasticsearch_options(&output.elasticsearch)?;
-        Ok(move || store::Elasticsearch::connect(options.clone()).context("cannot set up the client"))
+        crate::build::elasticsearch_options(&output.elasticsearch)
     }
 
     fn find<'a>(&self, outputs: &'a [OutputConfig]) -> anyhow::Result<&'a OutputConfig> {
         match &self.output {
             None => outputs.first().context("the configuration has no output"),
-            Some(name) => outputs.iter().find(|output| output.name == *name).with_context(|| {
-                let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-                format!("there is no output `{name}`; there are: {}", names.join(", "))
-            }),
+            Some(name) => outputs
+                .iter()
+                .find(|output| output.name == *name)
+                .with_context(|| {
+                    let names: Vec<&str> =
+                        outputs.iter().map(|output| output.name.as_str()).collect();
+                    format!(
+                        "there is no output `{name}`; there are: {}",
+                        names.join(", ")
+                    )
+                }),
         }
     }
 }

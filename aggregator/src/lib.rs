@@ -5,9 +5,12 @@
 //! aggregator never does: keep state of a stream between two requests.
 
 pub mod audit;
+pub mod build;
 mod clock;
 pub mod command;
 pub mod metrics;
 pub mod output;
 pub mod pipeline;
 pub mod receive;
+mod resolve;
+pub mod status;

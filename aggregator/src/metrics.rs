@@ -103,7 +103,9 @@ impl PipelineMetrics {
         if counts.records == 0 {
             return;
         }
-        let label = NamespaceLabel { namespace: namespace.to_owned() };
+        let label = NamespaceLabel {
+            namespace: namespace.to_owned(),
+        };
         self.records.get_or_create(&label).inc_by(counts.records);
         self.record_bytes.get_or_create(&label).inc_by(counts.bytes);
         if counts.dropped > 0 {
@@ -113,7 +115,9 @@ impl PipelineMetrics {
 
     /// Counts documents that an optional output had no room for.
     pub fn dropped_by_output(&self, output: &str, docs: u64) {
-        let label = OutputLabel { output: output.to_owned() };
+        let label = OutputLabel {
+            output: output.to_owned(),
+        };
         self.optional_dropped.get_or_create(&label).inc_by(docs);
     }
 

@@ -42,6 +42,24 @@ pub enum Keep {
     Memory(Arc<store::MemoryQueue>),
 }
 
+impl Keep {
+    /// The queue that the sender drains.
+    pub fn queue(&self) -> Arc<dyn store::Queue> {
+        match self {
+            Self::Disk(queue) => Arc::clone(queue) as Arc<dyn store::Queue>,
+            Self::Memory(queue) => Arc::clone(queue) as Arc<dyn store::Queue>,
+        }
+    }
+
+    /// Takes nothing more.
+    pub fn close(&self) {
+        match self {
+            Self::Disk(queue) => queue.close(),
+            Self::Memory(queue) => queue.close(),
+        }
+    }
+}
+
 /// Room for one fragment, reserved before it is written.
 #[derive(Debug)]
 pub enum Room {
@@ -124,7 +142,12 @@ impl Output {
             pool,
         };
         tasks.spawn(sealer.run(receiver));
-        Self { name, optional, keep, items }
+        Self {
+            name,
+            optional,
+            keep,
+            items,
+        }
     }
 
     /// Its name.
@@ -143,13 +166,18 @@ impl Output {
     /// [`Failure::Full`]; nothing is written then.
     pub fn reserve(&self, fragment: &Fragment) -> Result<Room, Failure> {
         let raw = fragment.raw.len() as u64;
-        let names: usize =
-            fragment.targets.iter().map(|target| target.index.len() + target.namespace.len()).sum();
+        let names: usize = fragment
+            .targets
+            .iter()
+            .map(|target| target.index.len() + target.namespace.len())
+            .sum();
         let bytes = raw
             + raw / 1000
             + ENTRY_OVERHEAD_BYTES
             + (names + 16 * (fragment.runs.len() + fragment.targets.len())) as u64;
-        let full = || Failure::Full { output: self.name.to_string() };
+        let full = || Failure::Full {
+            output: self.name.to_string(),
+        };
         match &self.keep {
             Keep::Disk(queue) => queue.reserve(bytes).map(Room::Disk).map_err(|_| full()),
             Keep::Memory(queue) => queue.try_reserve(bytes).map(Room::Memory).ok_or_else(full),
@@ -166,7 +194,14 @@ impl Output {
             output: self.name.to_string(),
             reason: "the aggregator is stopping".to_owned(),
         };
-        self.items.send(Item { fragment, room, reply }).await.map_err(|_| stopping())?;
+        self.items
+            .send(Item {
+                fragment,
+                room,
+                reply,
+            })
+            .await
+            .map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 }
@@ -244,7 +279,12 @@ impl Sealer {
         let mut parts = Vec::with_capacity(gathered.items.len());
         let mut rooms = Vec::with_capacity(gathered.items.len());
         let mut replies = Vec::with_capacity(gathered.items.len());
-        for Item { fragment, room, reply } in gathered.items {
+        for Item {
+            fragment,
+            room,
+            reply,
+        } in gathered.items
+        {
             raw_len += fragment.raw.len() as u64;
             body.doubt(fragment.doubt_since_ms);
             for run in &fragment.runs {
@@ -252,7 +292,10 @@ impl Sealer {
                 let number = body.target(&target.index, &target.namespace);
                 match body.runs.last_mut() {
                     Some(last) if last.target == number => last.docs += run.docs,
-                    _ => body.runs.push(store::Run { target: number, docs: run.docs }),
+                    _ => body.runs.push(store::Run {
+                        target: number,
+                        docs: run.docs,
+                    }),
                 }
             }
             parts.push(fragment.raw);
@@ -304,9 +347,15 @@ impl Sealer {
                     .map_err(|error| self.failed(error.to_string()))
             }
             Keep::Memory(queue) => {
-                let names: Vec<String> =
-                    meta.targets.iter().map(|target| target.index.clone()).collect();
-                let body = store::Body { meta, bytes: encode::join(bytes) };
+                let names: Vec<String> = meta
+                    .targets
+                    .iter()
+                    .map(|target| target.index.clone())
+                    .collect();
+                let body = store::Body {
+                    meta,
+                    bytes: encode::join(bytes),
+                };
                 let mut rooms = rooms.into_iter();
                 let Some(Room::Memory(room)) = rooms.next() else {
                     return Err(self.failed("a body without room".to_owned()));
@@ -314,8 +363,10 @@ impl Sealer {
                 let ticket = queue.push(room, body);
                 // The queue counts the body itself from here on.
                 drop(rooms);
-                let outcome =
-                    ticket.delivered().await.map_err(|error| self.failed(error.to_string()))?;
+                let outcome = ticket
+                    .delivered()
+                    .await
+                    .map_err(|error| self.failed(error.to_string()))?;
                 if outcome.refused.is_empty() {
                     return Ok(());
                 }
@@ -333,7 +384,10 @@ impl Sealer {
     }
 
     fn failed(&self, reason: String) -> Failure {
-        Failure::Failed { output: self.name.to_string(), reason }
+        Failure::Failed {
+            output: self.name.to_string(),
+            reason,
+        }
     }
 }
 

@@ -101,7 +101,13 @@ impl Pool {
         now_ms: u64,
     ) -> Result<Result<Processed, BatchError>, Stopping> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Batch { body, encoding, may_send_for, now_ms, reply };
+        let job = Job::Batch {
+            body,
+            encoding,
+            may_send_for,
+            now_ms,
+            reply,
+        };
         self.jobs.send(job).await.map_err(|_| Stopping)?;
         answer.await.map_err(|_| Stopping)
     }
@@ -116,7 +122,14 @@ impl Pool {
         parts: Vec<Vec<u8>>,
     ) -> Result<Vec<Bytes>, Stopping> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Encode { encoder, parts, reply }).await.map_err(|_| Stopping)?;
+        self.jobs
+            .send(Job::Encode {
+                encoder,
+                parts,
+                reply,
+            })
+            .await
+            .map_err(|_| Stopping)?;
         answer.await.map_err(|_| Stopping)
     }
 
@@ -136,12 +149,20 @@ fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<
     loop {
         // One idle worker waits in the channel, the others for the lock.
         let job = {
-            let mut jobs = jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut jobs = jobs
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             jobs.blocking_recv()
         };
         match job {
             None => return,
-            Some(Job::Batch { body, encoding, may_send_for, now_ms, reply }) => {
+            Some(Job::Batch {
+                body,
+                encoding,
+                may_send_for,
+                now_ms,
+                reply,
+            }) => {
                 let process = || worker.process(&body, encoding, &*may_send_for, now_ms);
                 // A poison batch must not cost a worker (DELIVERY rule 12): the agent sends its
                 // chunks alone, then unparsed. The panic itself is logged by its hook.
@@ -155,7 +176,11 @@ fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<
                 // Nobody waits any more when the connection was closed: the agent comes again.
                 drop(reply.send(result));
             }
-            Some(Job::Encode { encoder, parts, reply }) => {
+            Some(Job::Encode {
+                encoder,
+                parts,
+                reply,
+            }) => {
                 drop(reply.send(encoder.encode(parts)));
             }
         }

@@ -76,7 +76,12 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, result: &'static str, message: impl Into<String>) -> Self {
-        Self { status, result, message: message.into(), retry_after_s: None }
+        Self {
+            status,
+            result,
+            message: message.into(),
+            retry_after_s: None,
+        }
     }
 
     fn busy(message: impl Into<String>) -> Self {
@@ -100,7 +105,15 @@ impl Receiver {
         metrics: Arc<PipelineMetrics>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(kib(options.memory) as usize));
-        Self { options, pool, outputs, tokens, endpoints, metrics, memory }
+        Self {
+            options,
+            pool,
+            outputs,
+            tokens,
+            endpoints,
+            metrics,
+            memory,
+        }
     }
 
     /// Serves `listener` until `stop` turns true; then takes no new connection, lets requests in
@@ -158,15 +171,20 @@ impl Receiver {
         drop(listener);
         let all = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_err() {
-            tracing::warn!("requests were still in work at the end of the grace period: agents send them again");
+            tracing::warn!(
+                "requests were still in work at the end of the grace period: agents send them again"
+            );
             connections.shutdown().await;
         }
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.uri().path() != wire::BATCH_PATH {
+        if request.uri().path() != wire::http::BATCH_PATH {
             return telemetry::http::handle(&self.endpoints, &request).unwrap_or_else(|| {
-                text(StatusCode::NOT_FOUND, "not found: agents post to /v1/batch\n")
+                text(
+                    StatusCode::NOT_FOUND,
+                    "not found: agents post to /v1/batch\n",
+                )
             });
         }
         match self.batch(request).await {
@@ -177,7 +195,7 @@ impl Receiver {
                 let mut response = Response::new(Full::new(Bytes::from(body)));
                 response.headers_mut().insert(
                     header::CONTENT_TYPE,
-                    HeaderValue::from_static(wire::ANSWER_CONTENT_TYPE),
+                    HeaderValue::from_static(wire::http::ANSWER_CONTENT_TYPE),
                 );
                 response
             }
@@ -186,7 +204,9 @@ impl Receiver {
                 tracing::debug!(status = refusal.status.as_u16(), reason = %refusal.message, "batch refused");
                 let mut response = text(refusal.status, &(refusal.message + "\n"));
                 if let Some(seconds) = refusal.retry_after_s {
-                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                    response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 }
                 response
             }
@@ -195,10 +215,17 @@ impl Receiver {
 
     async fn batch(&self, request: Request<Incoming>) -> Result<Answer, Refusal> {
         if request.method() != Method::POST {
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "malformed", "use POST"));
+            return Err(Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "malformed",
+                "use POST",
+            ));
         }
         let may_send_for = self.tokens.load().sender(
-            request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+            request
+                .headers()
+                .get(header::AUTHORIZATION)
+                .and_then(|value| value.to_str().ok()),
         );
         let Some(may_send_for) = may_send_for else {
             return Err(Refusal::new(
@@ -211,7 +238,7 @@ impl Receiver {
         let (body, _memory) = self.body(request).await?;
         self.metrics.received_bytes.inc_by(body.len() as u64);
         let processed = self.process(body, encoding, may_send_for).await?;
-        Ok(self.keep(processed).await?)
+        self.keep(processed).await
     }
 
     /// Reads the body, with memory reserved for all that will be made of it.
@@ -223,14 +250,17 @@ impl Receiver {
             Refusal::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
-                format!("the batch has more than {} bytes", self.options.max_compressed),
+                format!(
+                    "the batch has more than {} bytes",
+                    self.options.max_compressed
+                ),
             )
         };
         // What the agent says of its own batch is believed as far as memory goes; the limit on
         // decompressed bytes holds whatever it says.
         let request_raw_length = request
             .headers()
-            .get(wire::RAW_LENGTH_HEADER)
+            .get(wire::http::RAW_LENGTH_HEADER)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let body = request.into_body();
         let expected = body.size_hint().exact();
@@ -283,7 +313,10 @@ impl Receiver {
         encoding: BodyEncoding,
         may_send_for: MaySendFor,
     ) -> Result<Processed, Refusal> {
-        let processed = self.pool.batch(body, encoding, may_send_for, wall_ms()).await;
+        let processed = self
+            .pool
+            .batch(body, encoding, may_send_for, wall_ms())
+            .await;
         match processed {
             Ok(Ok(processed)) => Ok(processed),
             Ok(Err(error)) => {
@@ -308,7 +341,10 @@ impl Receiver {
 
     /// Puts the documents into every output and waits until they are durable.
     async fn keep(&self, processed: Processed) -> Result<Answer, Refusal> {
-        let Processed { fragments, mut acks } = processed;
+        let Processed {
+            fragments,
+            mut acks,
+        } = processed;
         let writes = self.reserve(fragments)?;
         let mut running: JoinSet<(bool, Result<(), Failure>)> = JoinSet::new();
         for (output, fragment, room) in writes {
@@ -339,7 +375,9 @@ impl Receiver {
         for ack in &acks {
             self.metrics
                 .chunks
-                .get_or_create(&crate::metrics::ResultLabel { result: status_name(ack.status) })
+                .get_or_create(&crate::metrics::ResultLabel {
+                    result: status_name(ack.status),
+                })
                 .inc();
         }
         Ok(Answer { chunks: acks })
@@ -356,7 +394,8 @@ impl Receiver {
                 Ok(room) => writes.push((output.clone(), fragment, room)),
                 Err(failure) if output.is_optional() => {
                     tracing::warn!(%failure, docs = fragment.docs(), "an optional output drops documents");
-                    self.metrics.dropped_by_output(output.name(), fragment.docs());
+                    self.metrics
+                        .dropped_by_output(output.name(), fragment.docs());
                 }
                 Err(failure) => return Err(Refusal::busy(failure.to_string())),
             }
@@ -380,27 +419,36 @@ fn status_name(status: Status) -> &'static str {
 }
 
 fn encoding_of(request: &Request<Incoming>) -> Result<BodyEncoding, Refusal> {
-    let unsupported = |message: String| {
-        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", message)
-    };
+    let unsupported =
+        |message: String| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "malformed", message);
     let content_type = request.headers().get(header::CONTENT_TYPE);
-    if content_type.is_none_or(|value| value != wire::BATCH_CONTENT_TYPE) {
-        return Err(unsupported(format!("the content type must be {}", wire::BATCH_CONTENT_TYPE)));
+    if content_type.is_none_or(|value| value != wire::http::BATCH_CONTENT_TYPE) {
+        return Err(unsupported(format!(
+            "the content type must be {}",
+            wire::http::BATCH_CONTENT_TYPE
+        )));
     }
-    match request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+    match request
+        .headers()
+        .get(header::CONTENT_ENCODING)
+        .map(HeaderValue::as_bytes)
+    {
         None | Some(b"identity") => Ok(BodyEncoding::Identity),
         Some(b"gzip") => Ok(BodyEncoding::Gzip),
         Some(b"zstd") => Ok(BodyEncoding::Zstd),
-        Some(_) => Err(unsupported("the content encoding must be zstd, gzip or identity".into())),
+        Some(_) => Err(unsupported(
+            "the content encoding must be zstd, gzip or identity".into(),
+        )),
     }
 }
 
 fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::copy_from_slice(message.as_bytes())));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 

@@ -34,7 +34,10 @@ async fn resolve(
         .await
         .map_err(other)?;
     let found = resolver.lookup_ip(host).await.map_err(other)?;
-    Ok(found.iter().map(|address| SocketAddr::new(address, port)).collect())
+    Ok(found
+        .iter()
+        .map(|address| SocketAddr::new(address, port))
+        .collect())
 }
 
 #[cfg(test)]

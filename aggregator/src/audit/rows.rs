@@ -4,20 +4,6 @@ use serde_json::Value;
 
 use super::{Claim, Interval, Origin};
 
-/// The fields of a document that an audit reads; `_source` is filtered to them.
-pub const SOURCE_FIELDS: [&str; 10] = [
-    "tailrace.stream",
-    "tailrace.length",
-    "tailrace.parts",
-    "tailrace.dropped",
-    "tailrace.end",
-    "log.offset",
-    "log.file.path",
-    "kubernetes.namespace",
-    "kubernetes.pod.name",
-    "kubernetes.container.name",
-];
-
 /// One interval that a document claims.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row {
@@ -31,25 +17,53 @@ pub struct Row {
 
 /// The rows of a document's `_source`; none when it is not one of Tailrace's.
 pub fn rows(source: &Value) -> Vec<Row> {
-    let Some(tailrace) = source.get("tailrace") else { return Vec::new() };
-    let Some(stream) = tailrace.get("stream").and_then(Value::as_str) else { return Vec::new() };
-    let offset = source.pointer("/log/offset").and_then(Value::as_u64).unwrap_or(0);
+    let Some(tailrace) = source.get("tailrace") else {
+        return Vec::new();
+    };
+    let Some(stream) = tailrace.get("stream").and_then(Value::as_str) else {
+        return Vec::new();
+    };
+    let offset = source
+        .pointer("/log/offset")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     let length = tailrace.get("length").and_then(Value::as_u64).unwrap_or(0);
-    let interval = |start: u64, length: u64| Interval { start, end: start.saturating_add(length) };
+    let interval = |start: u64, length: u64| Interval {
+        start,
+        end: start.saturating_add(length),
+    };
     if let Some(end) = tailrace.get("end").filter(|end| end.is_object()) {
         let field = |name: &str| end.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let claim = Claim::End { size: field("size"), unread: field("unread") };
-        return vec![Row { stream: stream.to_owned(), claim, interval: interval(offset, 0) }];
+        let claim = Claim::End {
+            size: field("size"),
+            unread: field("unread"),
+        };
+        return vec![Row {
+            stream: stream.to_owned(),
+            claim,
+            interval: interval(offset, 0),
+        }];
     }
     if tailrace.get("dropped").is_some_and(Value::is_object) {
         let interval = interval(offset, length);
-        return vec![Row { stream: stream.to_owned(), claim: Claim::Dropped, interval }];
+        return vec![Row {
+            stream: stream.to_owned(),
+            claim: Claim::Dropped,
+            interval,
+        }];
     }
-    let parts = tailrace.get("parts").and_then(Value::as_array).filter(|parts| !parts.is_empty());
+    let parts = tailrace
+        .get("parts")
+        .and_then(Value::as_array)
+        .filter(|parts| !parts.is_empty());
     match parts {
         None => {
             let interval = interval(offset, length);
-            vec![Row { stream: stream.to_owned(), claim: Claim::Record, interval }]
+            vec![Row {
+                stream: stream.to_owned(),
+                claim: Claim::Record,
+                interval,
+            }]
         }
         Some(parts) => parts
             .iter()
@@ -57,7 +71,10 @@ pub fn rows(source: &Value) -> Vec<Row> {
                 Some(Row {
                     stream: part.get("stream")?.as_str()?.to_owned(),
                     claim: Claim::Record,
-                    interval: interval(part.get("offset")?.as_u64()?, part.get("length")?.as_u64()?),
+                    interval: interval(
+                        part.get("offset")?.as_u64()?,
+                        part.get("length")?.as_u64()?,
+                    ),
                 })
             })
             .collect(),
@@ -67,12 +84,20 @@ pub fn rows(source: &Value) -> Vec<Row> {
 /// Where the document's stream comes from.
 pub fn origin(source: &Value) -> Origin {
     let field = |pointer: &str| {
-        source.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        source
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     let pod = field("/kubernetes/pod/name");
     Origin {
         namespace: field("/kubernetes/namespace"),
-        pod: if pod.is_empty() { field("/log/file/path") } else { pod },
+        pod: if pod.is_empty() {
+            field("/log/file/path")
+        } else {
+            pod
+        },
         container: field("/kubernetes/container/name"),
     }
 }
@@ -102,10 +127,13 @@ mod tests {
         let source = json!({"tailrace": {"stream": "a", "length": 10, "parts": [
             {"stream": "a", "offset": 90, "length": 10}, {"stream": "b", "offset": 0, "length": 7}]},
             "log": {"offset": 90}});
-        assert_eq!(claimed(&source), [
-            ("a".into(), Claim::Record, 90, 100),
-            ("b".into(), Claim::Record, 0, 7)
-        ]);
+        assert_eq!(
+            claimed(&source),
+            [
+                ("a".into(), Claim::Record, 90, 100),
+                ("b".into(), Claim::Record, 0, 7)
+            ]
+        );
     }
 
     #[test]
@@ -115,7 +143,10 @@ mod tests {
         assert_eq!(claimed(&dropped), [("a".into(), Claim::Dropped, 1, 4)]);
         let end = json!({"tailrace": {"stream": "a", "length": 0, "end": {"size": 9, "unread": 2}},
             "log": {"offset": 9}});
-        assert_eq!(claimed(&end), [("a".into(), Claim::End { size: 9, unread: 2 }, 9, 9)]);
+        assert_eq!(
+            claimed(&end),
+            [("a".into(), Claim::End { size: 9, unread: 2 }, 9, 9)]
+        );
         assert!(rows(&json!({"message": "not ours"})).is_empty());
     }
 

@@ -1,17 +1,16 @@
 //! `tailrace-aggregator audit`: proves from the store that streams have no gap and no overlap.
 
-use std::io::Write;
-use std::sync::Arc;
+use std::io::{IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use store::Elasticsearch;
+use store::{Elasticsearch, Store as _};
 
-use crate::audit::{Audit, SOURCE_FIELDS, StreamReport, origin, rows};
+use crate::audit::{Audit, StreamReport, origin, rows};
 
 /// Which documents an audit looks at.
 #[derive(Debug, clap::Args)]
-pub struct AuditArgs {
+pub(super) struct AuditArgs {
     /// Index pattern that holds the documents.
     #[arg(long, default_value = "logs-*")]
     index: String,
@@ -29,44 +28,59 @@ pub struct AuditArgs {
     json: bool,
 }
 
+/// Documents read at once; the largest page that a store gives by default.
+const PAGE_DOCUMENTS: usize = 10_000;
+
 /// Runs an audit over `client`; the answer is whether every stream is whole.
 ///
 /// # Errors
 /// When the store cannot be read or the output cannot be written.
-pub async fn run(
-    client: &Arc<Elasticsearch>,
+#[expect(
+    clippy::print_stderr,
+    reason = "progress for the person at the terminal"
+)]
+pub(super) async fn run(
+    client: &Elasticsearch,
     args: &AuditArgs,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
-    let mut filters = vec![json!({"exists": {"field": "tailrace.stream"}})];
-    if let Some(namespace) = &args.namespace {
-        filters.push(json!({"term": {"kubernetes.namespace": namespace}}));
-    }
-    if let Some(pod) = &args.pod {
-        filters.push(json!({"term": {"kubernetes.pod.name": pod}}));
-    }
-    let query = json!({
-        "query": {"bool": {"filter": filters}},
-        "_source": SOURCE_FIELDS,
-        "sort": ["tailrace.stream", "log.offset"],
-    });
-    client.refresh(&args.index).await.context("cannot refresh the indices")?;
+    let filter = store::AuditFilter {
+        indices: args.index.clone(),
+        stream: None,
+        namespace: args.namespace.clone(),
+        pod: args.pod.clone(),
+        since: None,
+    };
+    client
+        .refresh(&args.index)
+        .await
+        .context("cannot refresh the indices")?;
     let mut audit = Audit::new();
     let mut documents = 0u64;
-    client
-        .scan(&args.index, &query, |hit| {
+    let mut after = None;
+    loop {
+        let page = store::audit_page(client, &filter, after.as_ref(), PAGE_DOCUMENTS)
+            .await
+            .context("cannot read the documents")?;
+        for hit in &page.hits {
             let source = hit.get("_source").unwrap_or(&Value::Null);
             let origin = origin(source);
             for row in rows(source) {
                 audit.claim(&row.stream, &origin, &row.claim, row.interval);
             }
-            documents += 1;
-            if documents.is_multiple_of(1_000_000) {
-                tracing::info!(documents, "reading claims");
-            }
-        })
-        .await
-        .context("cannot read the documents")?;
+        }
+        documents += page.hits.len() as u64;
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{documents} documents read");
+        }
+        after = page.after;
+        if after.is_none() {
+            break;
+        }
+    }
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
     let reports = audit.finish();
     if args.json {
         for report in &reports {
@@ -85,9 +99,20 @@ fn print(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mut table = telemetry::table::Table::new(&[
-        "namespace", "pod", "container", "stream", "records", "bytes", "dropped", "unread", "state",
+        "namespace",
+        "pod",
+        "container",
+        "stream",
+        "records",
+        "bytes",
+        "dropped",
+        "unread",
+        "state",
     ]);
-    for report in reports.iter().filter(|report| all || !report.is_whole() || report.unread > 0) {
+    for report in reports
+        .iter()
+        .filter(|report| all || !report.is_whole() || report.unread > 0)
+    {
         table.row(&[
             report.origin.namespace.clone(),
             report.origin.pod.clone(),
@@ -144,7 +169,9 @@ fn state(report: &StreamReport) -> String {
 
 fn as_json(report: &StreamReport) -> Value {
     let intervals = |list: &[crate::audit::Interval]| -> Vec<Value> {
-        list.iter().map(|interval| json!([interval.start, interval.end])).collect()
+        list.iter()
+            .map(|interval| json!([interval.start, interval.end]))
+            .collect()
     };
     json!({
         "stream": report.stream,

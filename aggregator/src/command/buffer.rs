@@ -91,10 +91,20 @@ fn check_is_buffer(dir: &Path) -> anyhow::Result<()> {
     match below.as_slice() {
         // A copy of the segments alone is good enough to look at.
         [] if !inspect::list(dir)?.is_empty() => Ok(()),
-        [] => anyhow::bail!("`{}` is no buffer's folder: no `lock`, no segments", dir.display()),
+        [] => anyhow::bail!(
+            "`{}` is no buffer's folder: no `lock`, no segments",
+            dir.display()
+        ),
         below => {
-            let list: Vec<_> = below.iter().map(|path| format!("`{}`", path.display())).collect();
-            anyhow::bail!("`{}` is no buffer's folder, but {} is", dir.display(), list.join(", "))
+            let list: Vec<_> = below
+                .iter()
+                .map(|path| format!("`{}`", path.display()))
+                .collect();
+            anyhow::bail!(
+                "`{}` is no buffer's folder, but {} is",
+                dir.display(),
+                list.join(", ")
+            )
         }
     }
 }
@@ -119,19 +129,36 @@ fn verify(dir: &Path, out: &mut dyn Write) -> anyhow::Result<bool> {
         reports.len(),
         sum(|report| report.entries),
         size(sum(|report| report.disk_bytes)),
-        if n_damaged == 0 { "sound".to_owned() } else { format!("{n_damaged} damaged") },
+        if n_damaged == 0 {
+            "sound".to_owned()
+        } else {
+            format!("{n_damaged} damaged")
+        },
     )?;
     Ok(n_damaged == 0)
 }
 
 fn write_table(reports: &[SegmentReport], out: &mut dyn Write) -> io::Result<()> {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
-    let columns =
-        ["segment", "state", "entries", "delivered", "in doubt", "undelivered", "on disk", "oldest"];
+    let columns = [
+        "segment",
+        "state",
+        "entries",
+        "delivered",
+        "in doubt",
+        "undelivered",
+        "on disk",
+        "oldest",
+    ];
     let mut table = Table::new(&columns);
     for report in reports {
-        let age = report.oldest_ms.map(|ms| Duration::from_millis(now_ms.saturating_sub(ms)));
+        let age = report
+            .oldest_ms
+            .map(|ms| Duration::from_millis(now_ms.saturating_sub(ms)));
         table.row(&[
             report.number.to_string(),
             state(report).to_owned(),
@@ -184,11 +211,17 @@ fn write_complaints(reports: &[SegmentReport], out: &mut dyn Write) -> io::Resul
         }
         if report.damaged_marks > 0 {
             let n_marks = report.damaged_marks;
-            writeln!(out, "{path}: {n_marks} delivery marks unreadable: their entries go again")?;
+            writeln!(
+                out,
+                "{path}: {n_marks} delivery marks unreadable: their entries go again"
+            )?;
         }
         if report.torn_bytes > 0 {
             let n_bytes = report.torn_bytes;
-            writeln!(out, "{path}: {n_bytes} bytes of an unfinished write at the end, no damage")?;
+            writeln!(
+                out,
+                "{path}: {n_bytes} bytes of an unfinished write at the end, no damage"
+            )?;
         }
         if let Some(problem) = &report.problem {
             writeln!(out, "{problem}")?;
@@ -202,8 +235,17 @@ struct Complaint<'a>(&'a Damage);
 
 impl fmt::Display for Complaint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { path, offset, bytes, entries } = self.0;
-        write!(f, "{}: {bytes} bytes damaged at byte {offset}, ", path.display())?;
+        let Damage {
+            path,
+            offset,
+            bytes,
+            entries,
+        } = self.0;
+        write!(
+            f,
+            "{}: {bytes} bytes damaged at byte {offset}, ",
+            path.display()
+        )?;
         match entries.end.saturating_sub(entries.start) {
             0 => write!(f, "no entry lost"),
             1 => write!(f, "entry {} lost", entries.start),
@@ -214,9 +256,16 @@ impl fmt::Display for Complaint<'_> {
 
 fn cat(args: &CatArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
     check_is_buffer(&args.dir)?;
-    let selection = Selection { ids: args.from..=args.to, delivered: args.delivered };
+    let selection = Selection {
+        ids: args.from..=args.to,
+        delivered: args.delivered,
+    };
     let show = |entry: InspectedEntry| {
-        if args.heads { write_head(&entry, out) } else { write_body(&entry, out) }
+        if args.heads {
+            write_head(&entry, out)
+        } else {
+            write_body(&entry, out)
+        }
     };
     let summary = inspect::cat(&args.dir, &selection, show).map_err(|error| match error {
         CatError::Buffer(error) => anyhow::Error::new(error),
@@ -244,7 +293,11 @@ fn write_head(entry: &InspectedEntry, out: &mut dyn Write) -> io::Result<()> {
         Ok(meta) => {
             let targets: Vec<_> = meta.targets.iter().map(|target| &*target.index).collect();
             let (lane, encoding, docs) = (meta.lane, meta.encoding, meta.docs());
-            writeln!(out, "{lane:?} {encoding:?} {docs} documents to {}", targets.join(", "))
+            writeln!(
+                out,
+                "{lane:?} {encoding:?} {docs} documents to {}",
+                targets.join(", ")
+            )
         }
         Err(error) => writeln!(out, "({error})"),
     }
@@ -289,7 +342,10 @@ mod tests {
             encoding,
             raw_len: 0,
             created_ms: 1,
-            targets: vec![Target { index: "logs-a-b".to_owned(), namespace: String::new() }],
+            targets: vec![Target {
+                index: "logs-a-b".to_owned(),
+                namespace: String::new(),
+            }],
             runs: vec![Run { target: 0, docs: 3 }],
             doubt_since_ms: None,
             lane: Lane::Fresh,
@@ -305,15 +361,23 @@ mod tests {
     /// A live buffer with one body of each encoding, the second of two gzip members.
     fn sample(dir: &Path) -> Buffer {
         let (buffer, _) = Buffer::open(dir, Options::default(), Disk).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         for (encoding, body) in [
             (Encoding::Identity, b"one\n".to_vec()),
             (Encoding::Gzip, [gzip("two\n"), gzip("three\n")].concat()),
-            (Encoding::Zstd, zstd::encode_all("four\n".as_bytes(), 1).unwrap()),
+            (
+                Encoding::Zstd,
+                zstd::encode_all("four\n".as_bytes(), 1).unwrap(),
+            ),
         ] {
             let reservation = buffer.reserve(10_000).unwrap();
-            let ticket =
-                buffer.append(reservation, meta(encoding).encode(), vec![Bytes::from(body)]);
+            let ticket = buffer.append(
+                reservation,
+                meta(encoding).encode(),
+                vec![Bytes::from(body)],
+            );
             runtime.block_on(ticket).unwrap();
         }
         let first = buffer.try_next().unwrap();
@@ -327,11 +391,17 @@ mod tests {
         let _buffer = sample(dir.path());
         let cat = |args: &[&str]| output(args, dir.path()).unwrap();
         assert_eq!(cat(&["cat"]), (true, "two\nthree\nfour\n".to_owned()));
-        assert_eq!(cat(&["cat", "--delivered"]), (true, "one\ntwo\nthree\nfour\n".to_owned()));
+        assert_eq!(
+            cat(&["cat", "--delivered"]),
+            (true, "one\ntwo\nthree\nfour\n".to_owned())
+        );
         assert_eq!(cat(&["cat", "--from", "3"]), (true, "four\n".to_owned()));
         let (_, heads) = cat(&["cat", "--heads", "--to", "2"]);
         assert!(heads.starts_with("2 20"), "{heads}");
-        assert!(heads.ends_with(" B Fresh Gzip 3 documents to logs-a-b\n"), "{heads}");
+        assert!(
+            heads.ends_with(" B Fresh Gzip 3 documents to logs-a-b\n"),
+            "{heads}"
+        );
     }
 
     #[test]
@@ -341,7 +411,10 @@ mod tests {
         let (is_sound, text) = output(&["ls"], dir.path()).unwrap();
         assert!(is_sound && text.contains("sealed"), "{text}");
         let (is_sound, text) = output(&["verify"], dir.path()).unwrap();
-        assert!(is_sound && text.starts_with("1 segments, 3 entries, "), "{text}");
+        assert!(
+            is_sound && text.starts_with("1 segments, 3 entries, "),
+            "{text}"
+        );
 
         let path = dir.path().join("0000000001.segment");
         let mut bytes = std::fs::read(&path).unwrap();
@@ -350,7 +423,10 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let (is_sound, text) = output(&["verify"], dir.path()).unwrap();
         assert!(!is_sound);
-        assert!(text.contains("entry 2 lost") && text.contains("1 damaged"), "{text}");
+        assert!(
+            text.contains("entry 2 lost") && text.contains("1 damaged"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ const METADATA_CACHE_BYTES: usize = 64 << 20;
 ///
 /// # Errors
 /// When a part cannot start: what it says is for the operator.
-pub fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
+pub(super) fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
     let rules = build::rules(&config).map_err(|problems| {
         let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("cannot load the rules:\n{}", list.join("\n"))
@@ -45,8 +45,9 @@ pub fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
 }
 
 struct Running {
+    client: Arc<store::Elasticsearch>,
     keep: Keep,
-    sender: store::Sender,
+    sender: Arc<store::Sender>,
 }
 
 async fn serve(
@@ -70,10 +71,11 @@ async fn serve(
     let mut views = Vec::new();
     let mut states: BTreeMap<String, OutputState> = BTreeMap::new();
     for output in &config.outputs {
-        let client = store::Elasticsearch::connect(build::elasticsearch_options(
-            &output.elasticsearch,
-        )?)
-        .with_context(|| format!("cannot set up output `{}`", output.name))?;
+        let options = build::elasticsearch_options(&output.elasticsearch)?;
+        let client = store::Elasticsearch::connect(options)
+            .await
+            .map(Arc::new)
+            .with_context(|| format!("cannot set up output `{}`", output.name))?;
         let keep = match config.ack {
             AckMode::Buffer => {
                 let dir = config.data_dir.join("outputs").join(&output.name);
@@ -92,24 +94,34 @@ async fn serve(
             }
             AckMode::Store => Keep::Memory(store::MemoryQueue::new(config.receive.memory.0)),
         };
-        let sender_metrics = Arc::new(store::Metrics::default());
-        sender_metrics.register(registry.sub_registry_with_label((
-            "output".into(),
-            output.name.clone().into(),
-        )));
-        let sender = store::Sender::start(
+        let sender_metrics = store::Metrics::default();
+        sender_metrics.register(
+            registry.sub_registry_with_label(("output".into(), output.name.clone().into())),
+        );
+        let sender = Arc::new(store::Sender::start(
             Arc::clone(&client),
             keep.queue(),
             build::sender_options(output),
             sender_metrics,
-        );
+        ));
+        let refusing = Arc::clone(&sender);
         views.push(OutputView {
             router: Arc::new(build::router(output)),
-            refused: sender.refused(),
+            refused: Arc::new(move || refusing.refused()),
             optional: output.optional,
         });
-        states.insert(output.name.clone(), OutputState { keep: keep.clone(), sender: sender.status_handle() });
-        running.push(Running { keep, sender });
+        states.insert(
+            output.name.clone(),
+            OutputState {
+                keep: keep.clone(),
+                sender: Arc::clone(&sender),
+            },
+        );
+        running.push(Running {
+            client,
+            keep,
+            sender,
+        });
     }
 
     let shared = Arc::new(Shared {
@@ -126,20 +138,20 @@ async fn serve(
     let mut sealers = JoinSet::new();
     let mut outputs = Vec::new();
     for (output, running) in config.outputs.iter().zip(&running) {
-        let client = running.sender.client();
+        let client = Arc::clone(&running.client);
         outputs.push(Output::start(
             &output.name,
             output.optional,
             running.keep.clone(),
             build::seal_options(output),
-            move || Encoder::new(client.encoding()),
+            move || Encoder::new(client.body_encoding()),
             Arc::clone(&pool),
             &mut sealers,
         ));
     }
 
     let tokens = Arc::new(ArcSwap::from_pointee(build::tokens(&config.receive)?));
-    let status = Arc::new(StatusSource::new(states, Arc::clone(&metrics), started));
+    let status = Arc::new(StatusSource::new(states, started));
     crate::status::register(&mut registry, &status);
     let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
     let receiver = Arc::new(Receiver::new(
@@ -151,19 +163,26 @@ async fn serve(
         Arc::clone(&metrics),
     ));
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(Arc::clone(&receiver).serve(
-        listener,
-        stopped,
-        config.shutdown_grace / 2,
-    ));
+    let serving =
+        tokio::spawn(Arc::clone(&receiver).serve(listener, stopped, config.shutdown_grace / 2));
     announce(&config, address);
 
     let current = Mutex::new(config);
     wait_for_the_end(&path, &current, &shared, &tokens, &status).await?;
 
     let config = current.into_inner().unwrap_or_else(PoisonError::into_inner);
-    drop(stop.send(true));
-    drain(config.shutdown_grace, serving, receiver, sealers, pool, running).await;
+    stop.send_replace(true);
+    // Everything that holds a sender goes first, but for what drains it.
+    drop((status, shared));
+    drain(
+        config.shutdown_grace,
+        serving,
+        receiver,
+        sealers,
+        pool,
+        running,
+    )
+    .await;
     Ok(())
 }
 
@@ -249,7 +268,10 @@ async fn drain(
     let deadline = tokio::time::Instant::now() + grace;
     info!("stopping: no new batches");
     drop(serving.await);
-    info!(seconds = begin.elapsed().as_secs_f32(), "requests in work are answered");
+    info!(
+        seconds = begin.elapsed().as_secs_f32(),
+        "requests in work are answered"
+    );
     // The receiver holds the outputs' intakes; without it the sealers end.
     drop(receiver);
     let sealed = async { while sealers.join_next().await.is_some() {} };
@@ -260,10 +282,24 @@ async fn drain(
     if let Some(pool) = Arc::into_inner(pool) {
         drop(tokio::task::spawn_blocking(move || pool.stop()).await);
     }
-    info!(seconds = begin.elapsed().as_secs_f32(), "everything received is in the buffers");
-    for Running { keep, sender } in running {
-        sender.drain(deadline.into_std()).await;
-        keep.close().await;
+    info!(
+        seconds = begin.elapsed().as_secs_f32(),
+        "everything received is in the buffers"
+    );
+    for Running { keep, sender, .. } in running {
+        // With `ack: buffer` what is not delivered is on disk: only what is in flight is awaited.
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        match Arc::into_inner(sender) {
+            Some(sender) => {
+                if !sender.drain(left).await {
+                    warn!(
+                        "requests to the store were still in flight: their documents stay in the buffer"
+                    );
+                }
+            }
+            None => error!("a sender is still in use; this is a bug"),
+        }
+        keep.close();
     }
     info!(seconds = begin.elapsed().as_secs_f32(), "stopped");
 }

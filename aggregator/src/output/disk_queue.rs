@@ -12,7 +12,6 @@ use bytes::Bytes;
 use store::{Body, BodyMeta, BoxFuture, Outcome, PutError, Queue, Queued};
 use tracing::{error, warn};
 
-
 /// Sizes of an output's buffers.
 #[derive(Debug, Clone)]
 pub struct DiskQueueOptions {
@@ -44,7 +43,11 @@ impl DiskQueue {
             parked: Mutex::new(HashMap::new()),
         };
         let parked_dir = queue.dir.join("parked");
-        for entry in std::fs::read_dir(&parked_dir).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(&parked_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let name = entry.file_name();
             let Some(data_stream) = name.to_str().and_then(unescape) else {
                 warn!(path = %entry.path().display(), "not a parked data stream's buffer: left alone");
@@ -73,7 +76,10 @@ impl DiskQueue {
         meta: &BodyMeta,
         bytes: Vec<Bytes>,
     ) -> Result<(), buffer::AppendError> {
-        self.main.append(reservation, meta.encode(), bytes).await.map(drop)
+        self.main
+            .append(reservation, meta.encode(), bytes)
+            .await
+            .map(drop)
     }
 
     /// A glance at the main buffer.
@@ -84,8 +90,10 @@ impl DiskQueue {
     /// The parked data streams, with a glance at each one's buffer.
     pub fn parked_stats(&self) -> Vec<(String, buffer::Stats)> {
         let parked = self.lock();
-        let mut stats: Vec<_> =
-            parked.iter().map(|(name, queue)| (name.clone(), queue.stats())).collect();
+        let mut stats: Vec<_> = parked
+            .iter()
+            .map(|(name, queue)| (name.clone(), queue.stats()))
+            .collect();
         stats.sort_by(|a, b| a.0.cmp(&b.0));
         stats
     }
@@ -107,7 +115,11 @@ impl DiskQueue {
         if let Some(queue) = parked.get(data_stream) {
             return Ok(Arc::clone(queue));
         }
-        let segment_bytes = self.options.main.segment_bytes.min(self.options.parked_max_bytes / 4);
+        let segment_bytes = self
+            .options
+            .main
+            .segment_bytes
+            .min(self.options.parked_max_bytes / 4);
         let options = DiskQueueOptions {
             main: buffer::Options {
                 max_bytes: self.options.parked_max_bytes,
@@ -134,12 +146,14 @@ impl DiskQueue {
         let head = body.meta.encode();
         let bytes = (head.len() + body.bytes.len()) as u64;
         let reservation = self.main.reserve_spare(bytes).map_err(|_| PutError::Full)?;
-        self.main.append(reservation, head, vec![body.bytes]).await.map(drop).map_err(|error| {
-            match error {
+        self.main
+            .append(reservation, head, vec![body.bytes])
+            .await
+            .map(drop)
+            .map_err(|error| match error {
                 buffer::AppendError::Full => PutError::Full,
                 error => PutError::Failed(error.to_string()),
-            }
-        })
+            })
     }
 }
 
@@ -180,7 +194,12 @@ impl Queue for DiskQueue {
                 };
                 match BodyMeta::decode(&entry.head) {
                     Ok(meta) => {
-                        return Some(Queued { id: id.0, meta, bytes, posted_ms: entry.posted_ms });
+                        return Some(Queued {
+                            id: id.0,
+                            meta,
+                            bytes,
+                            posted_ms: entry.posted_ms,
+                        });
                     }
                     Err(error) => {
                         // The checksum was right: an unknown version of the head. Kept, not sent.
@@ -222,7 +241,10 @@ impl Queue for DiskQueue {
     }
 
     fn parked_bytes(&self) -> u64 {
-        self.lock().values().map(|queue| queue.stats().undelivered_bytes).sum()
+        self.lock()
+            .values()
+            .map(|queue| queue.stats().undelivered_bytes)
+            .sum()
     }
 }
 
@@ -264,9 +286,18 @@ mod tests {
 
     #[test]
     fn names_of_data_streams_become_safe_folders_and_back() {
-        for name in ["logs-kubernetes.container_logs-default", "..", "a/b", ".ds-x", "größe%41"] {
+        for name in [
+            "logs-kubernetes.container_logs-default",
+            "..",
+            "a/b",
+            ".ds-x",
+            "größe%41",
+        ] {
             let folder = escape(name);
-            assert!(!folder.contains('/') && !folder.starts_with('.'), "{folder}");
+            assert!(
+                !folder.contains('/') && !folder.starts_with('.'),
+                "{folder}"
+            );
             assert_eq!(unescape(&folder).as_deref(), Some(name));
         }
         assert_eq!(unescape("%zz"), None);

@@ -37,18 +37,32 @@ impl Encoder {
                 let out = Vec::with_capacity(raw_len / 6 + 64);
                 let mut encoder = flate2::write::GzEncoder::new(out, level);
                 for part in &parts {
-                    encoder.write_all(part).expect("writing to memory cannot fail");
+                    encoder
+                        .write_all(part)
+                        .expect("writing to memory cannot fail");
                 }
-                vec![encoder.finish().expect("writing to memory cannot fail").into()]
+                vec![
+                    encoder
+                        .finish()
+                        .expect("writing to memory cannot fail")
+                        .into(),
+                ]
             }
             Encoding::Zstd => {
                 let out = Vec::with_capacity(raw_len / 6 + 64);
                 let mut encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)
                     .expect("the level is one that zstd has");
                 for part in &parts {
-                    encoder.write_all(part).expect("writing to memory cannot fail");
+                    encoder
+                        .write_all(part)
+                        .expect("writing to memory cannot fail");
                 }
-                vec![encoder.finish().expect("writing to memory cannot fail").into()]
+                vec![
+                    encoder
+                        .finish()
+                        .expect("writing to memory cannot fail")
+                        .into(),
+                ]
             }
         }
     }
@@ -70,7 +84,13 @@ mod tests {
 
     #[test]
     fn every_encoding_gives_the_parts_back() {
-        let parts = || vec![b"{\"create\":{}}\n".to_vec(), b"{}\n".repeat(1000), Vec::new()];
+        let parts = || {
+            vec![
+                b"{\"create\":{}}\n".to_vec(),
+                b"{}\n".repeat(1000),
+                Vec::new(),
+            ]
+        };
         let whole = parts().concat();
         for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Zstd] {
             let body = join(Encoder::new(encoding).encode(parts()));
@@ -78,7 +98,9 @@ mod tests {
             match encoding {
                 Encoding::Identity => raw = body.to_vec(),
                 Encoding::Gzip => {
-                    flate2::read::MultiGzDecoder::new(&body[..]).read_to_end(&mut raw).unwrap();
+                    flate2::read::MultiGzDecoder::new(&body[..])
+                        .read_to_end(&mut raw)
+                        .unwrap();
                 }
                 Encoding::Zstd => raw = zstd::decode_all(&body[..]).unwrap(),
             }

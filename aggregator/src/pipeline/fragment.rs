@@ -35,8 +35,10 @@ impl Fragment {
             .iter()
             .rposition(|target| target.index == index && target.namespace == namespace);
         let number = known.unwrap_or_else(|| {
-            self.targets
-                .push(Target { index: index.to_owned(), namespace: namespace.to_owned() });
+            self.targets.push(Target {
+                index: index.to_owned(),
+                namespace: namespace.to_owned(),
+            });
             self.targets.len() - 1
         });
         // 65,536 places in one batch would need as many data streams; the last one then
@@ -74,11 +76,14 @@ mod tests {
         for target in [a, a, b, a] {
             fragment.count(target);
         }
-        assert_eq!(fragment.runs.iter().map(|run| (run.target, run.docs)).collect::<Vec<_>>(), [
-            (0, 2),
-            (1, 1),
-            (0, 1)
-        ]);
+        assert_eq!(
+            fragment
+                .runs
+                .iter()
+                .map(|run| (run.target, run.docs))
+                .collect::<Vec<_>>(),
+            [(0, 2), (1, 1), (0, 1)]
+        );
         assert_eq!(fragment.docs(), 4);
     }
 

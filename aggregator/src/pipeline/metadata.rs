@@ -45,12 +45,18 @@ const OVERHEAD_BYTES: usize = 512;
 impl MetadataCache {
     /// An empty cache of at most about `max_bytes`.
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, generations: Mutex::default() }
+        Self {
+            max_bytes,
+            generations: Mutex::default(),
+        }
     }
 
     /// The metadata with this hash, if it is known.
     pub fn get(&self, id: MetaId) -> Option<Arc<StreamMeta>> {
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((meta, _)) = generations.young.get(&id) {
             return Some(Arc::clone(meta));
         }
@@ -65,15 +71,27 @@ impl MetadataCache {
         if wire::meta_id(json) != id || self.get(id).is_some() {
             return;
         }
-        let Ok(context) = StreamContext::new(json) else { return };
+        let Ok(context) = StreamContext::new(json) else {
+            return;
+        };
         let places = routers
             .iter()
             .map(|router| router.place(|key| context.get(key).map(Cow::Borrowed)))
             .collect();
-        let namespace = context.get("kubernetes.namespace").unwrap_or_default().to_owned();
-        let meta = Arc::new(StreamMeta { context, places, namespace });
+        let namespace = context
+            .get("kubernetes.namespace")
+            .unwrap_or_default()
+            .to_owned();
+        let meta = Arc::new(StreamMeta {
+            context,
+            places,
+            namespace,
+        });
         let bytes = 2 * json.len() + OVERHEAD_BYTES;
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         generations.insert(id, meta, bytes, self.max_bytes);
     }
 }
@@ -95,12 +113,16 @@ mod tests {
     use crate::pipeline::route::{Naming, Template};
 
     fn routers() -> Vec<Arc<Router>> {
-        let naming = Naming::DataStream { dataset: None, namespace: Template::parse("default") };
+        let naming = Naming::DataStream {
+            dataset: None,
+            namespace: Template::parse("default"),
+        };
         vec![Arc::new(Router::new(naming, 10))]
     }
 
     fn object(n: u32) -> Vec<u8> {
-        format!(r#"{{"kubernetes.namespace":"shop","kubernetes.pod.name":"cart-{n}"}}"#).into_bytes()
+        format!(r#"{{"kubernetes.namespace":"shop","kubernetes.pod.name":"cart-{n}"}}"#)
+            .into_bytes()
     }
 
     #[test]
@@ -112,7 +134,12 @@ mod tests {
         cache.insert(id, &json, &routers());
         let meta = cache.get(id).expect("just inserted");
         assert_eq!(meta.namespace, "shop");
-        assert_eq!(meta.places, [Place::Fixed("logs-kubernetes.container_logs-default".into())]);
+        assert_eq!(
+            meta.places,
+            [Place::Fixed(
+                "logs-kubernetes.container_logs-default".into()
+            )]
+        );
     }
 
     #[test]

@@ -29,7 +29,9 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once("%{") {
-            let Some((field, after)) = behind.split_once('}') else { break };
+            let Some((field, after)) = behind.split_once('}') else {
+                break;
+            };
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
@@ -106,7 +108,11 @@ pub enum Place {
 impl Router {
     /// A router that makes at most `max_names` different names from fields.
     pub fn new(naming: Naming, max_names: usize) -> Self {
-        Self { naming, max_names, seen: Mutex::new(HashSet::new()) }
+        Self {
+            naming,
+            max_names,
+            seen: Mutex::new(HashSet::new()),
+        }
     }
 
     /// The place for a stream whose metadata `lookup` tells.
@@ -126,13 +132,15 @@ impl Router {
                         }),
                     &namespace.fill(&lookup),
                 );
-                let has_fields = namespace.has_fields()
-                    || dataset.as_ref().is_some_and(Template::has_fields);
+                let has_fields =
+                    namespace.has_fields() || dataset.as_ref().is_some_and(Template::has_fields);
                 if !has_fields || self.admit(&name) {
                     return Place::Fixed(name);
                 }
                 Place::Fixed(data_stream_name(
-                    &dataset.as_ref().map_or_else(|| default_dataset.to_owned(), Template::fill_other),
+                    &dataset
+                        .as_ref()
+                        .map_or_else(|| default_dataset.to_owned(), Template::fill_other),
                     &namespace.fill_other(),
                 ))
             }
@@ -179,15 +187,22 @@ fn data_stream_name(dataset: &str, namespace: &str) -> String {
 
 fn part(text: &str) -> String {
     let text = safe(text, "/\\*?\"<>| ,#:-");
-    if text.is_empty() { "unknown".to_owned() } else { text }
+    if text.is_empty() {
+        "unknown".to_owned()
+    } else {
+        text
+    }
 }
 
 /// Lower case, `forbidden` and control characters as `_`, cut to the limit.
 fn safe(text: &str, forbidden: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars().flat_map(char::to_lowercase) {
-        let character =
-            if character.is_control() || forbidden.contains(character) { '_' } else { character };
+        let character = if character.is_control() || forbidden.contains(character) {
+            '_'
+        } else {
+            character
+        };
         if safe.len() + character.len_utf8() > MAX_PART_BYTES {
             break;
         }
@@ -223,21 +238,26 @@ mod tests {
             router.place(lookup),
             Place::Fixed("logs-kubernetes.container_logs-default".into())
         );
-        assert_eq!(router.place(|_| None), Place::Fixed("logs-generic-default".into()));
+        assert_eq!(
+            router.place(|_| None),
+            Place::Fixed("logs-generic-default".into())
+        );
     }
 
     #[test]
     fn fields_fill_templates_and_are_made_safe() {
         let router = data_stream(Some("app.%{kubernetes.namespace}"), "%{nothing}");
-        assert_eq!(router.place(lookup), Place::Fixed("logs-app.shop_eu-unknown".into()));
+        assert_eq!(
+            router.place(lookup),
+            Place::Fixed("logs-app.shop_eu-unknown".into())
+        );
     }
 
     #[test]
     fn the_number_of_names_is_capped() {
         let router = data_stream(Some("%{n}"), "default");
-        let place = |value: &'static str| {
-            router.place(move |field| (field == "n").then(|| value.into()))
-        };
+        let place =
+            |value: &'static str| router.place(move |field| (field == "n").then(|| value.into()));
         assert_eq!(place("a"), Place::Fixed("logs-a-default".into()));
         assert_eq!(place("b"), Place::Fixed("logs-b-default".into()));
         assert_eq!(place("c"), Place::Fixed("logs-other-default".into()));
@@ -246,9 +266,16 @@ mod tests {
 
     #[test]
     fn dated_indices_take_the_records_own_day() {
-        let router =
-            Router::new(Naming::Dated { pattern: Template::parse("logs-%{kubernetes.namespace}-%Y.%m.%d") }, 9);
-        assert_eq!(router.place(lookup), Place::Dated("logs-shop-eu-%Y.%m.%d".into()));
+        let router = Router::new(
+            Naming::Dated {
+                pattern: Template::parse("logs-%{kubernetes.namespace}-%Y.%m.%d"),
+            },
+            9,
+        );
+        assert_eq!(
+            router.place(lookup),
+            Place::Dated("logs-shop-eu-%Y.%m.%d".into())
+        );
         assert_eq!(
             dated_index("logs-shop-eu-%Y.%m.%d", 1_700_000_000_000_000_000),
             "logs-shop-eu-2023.11.14"

@@ -2,7 +2,7 @@
 //!
 //! Runs of records that rules dropped leave their intervals, and a finished stream leaves its
 //! size, so that an audit can tell intention from loss (DELIVERY rule 24). They go to a data stream
-//! of their own, [`store::AUDIT_DATA_STREAM`], out of the way of people who search logs.
+//! of their own, [`store::AUDIT_STREAM`], out of the way of people who search logs.
 
 use std::sync::Arc;
 
@@ -61,7 +61,14 @@ impl DroppedRuns {
                 run.end = end;
                 run.records += records;
             }
-            _ => self.runs.push(Run { input, stream, start, end, records, rule: rule.to_owned() }),
+            _ => self.runs.push(Run {
+                input,
+                stream,
+                start,
+                end,
+                records,
+                rule: rule.to_owned(),
+            }),
         }
     }
 
@@ -80,7 +87,15 @@ impl DroppedRuns {
                 "dropped": {"rule": run.rule, "records": run.records},
             });
             for fragment in fragments.iter_mut() {
-                append(fragment, &metas[run.input], run.stream, run.start, "dropped", &body, now_ms);
+                append(
+                    fragment,
+                    &metas[run.input],
+                    run.stream,
+                    run.start,
+                    "dropped",
+                    &body,
+                    now_ms,
+                );
                 fragment.doubt(doubt_since_ms);
             }
         }
@@ -118,7 +133,10 @@ fn append(
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     document.insert("@timestamp".into(), json!(now.to_string()));
-    document.insert("event".into(), json!({"kind": "event", "action": format!("stream-{kind}")}));
+    document.insert(
+        "event".into(),
+        json!({"kind": "event", "action": format!("stream-{kind}")}),
+    );
     let field = |key: &str| meta.context.get(key).map(str::to_owned);
     if let Some(namespace) = field("kubernetes.namespace") {
         document.insert(
@@ -131,12 +149,19 @@ fn append(
             }),
         );
     }
-    document.insert("log".into(), json!({"offset": offset, "file": {"path": field("log.file.path")}}));
+    document.insert(
+        "log".into(),
+        json!({"offset": offset, "file": {"path": field("log.file.path")}}),
+    );
     document.insert("tailrace".into(), tailrace.clone());
-    let target = fragment.target(store::AUDIT_DATA_STREAM, &meta.namespace);
+    let target = fragment.target(store::AUDIT_STREAM, &meta.namespace);
     // The kind keeps the two documents of one offset apart.
-    let id = store::document_id(stream, offset, xxhash_rust::xxh3::xxh3_64(kind.as_bytes()) as u32);
-    store::append_action(&mut fragment.raw, store::AUDIT_DATA_STREAM, &id);
+    let id = store::document_id(
+        stream,
+        offset,
+        xxhash_rust::xxh3::xxh3_64(kind.as_bytes()) as u32,
+    );
+    store::append_action(&mut fragment.raw, store::AUDIT_STREAM, &id);
     // Serialising a tree of strings and numbers into memory cannot fail.
     let text = Value::Object(document).to_string();
     fragment.raw.extend_from_slice(text.as_bytes());
@@ -159,8 +184,11 @@ mod tests {
         dropped.interval(0, 7, 10, 5, "noise", 1);
         dropped.interval(0, 7, 20, 5, "noise", 1);
         dropped.interval(0, 7, 25, 5, "other", 1);
-        let bounds: Vec<_> =
-            dropped.runs.iter().map(|run| (run.start, run.end, run.records)).collect();
+        let bounds: Vec<_> = dropped
+            .runs
+            .iter()
+            .map(|run| (run.start, run.end, run.records))
+            .collect();
         assert_eq!(bounds, [(0, 15, 2), (20, 25, 1), (25, 30, 1)]);
     }
 
@@ -182,7 +210,7 @@ mod tests {
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_slice(line).unwrap())
             .collect();
-        assert_eq!(lines[0]["create"]["_index"], store::AUDIT_DATA_STREAM);
+        assert_eq!(lines[0]["create"]["_index"], store::AUDIT_STREAM);
         assert_eq!(lines[1]["tailrace"]["stream"], "0000000000000abc");
         assert_eq!(lines[1]["tailrace"]["length"], 50);
         assert_eq!(lines[1]["log"]["offset"], 100);

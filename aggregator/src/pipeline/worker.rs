@@ -31,18 +31,17 @@ pub enum BodyEncoding {
 }
 
 /// One output as workers see it.
-#[derive(Debug)]
 pub struct OutputView {
     /// Names places.
     pub router: Arc<Router>,
-    /// Places that refuse documents and have no room left to park them (DELIVERY rule 19).
-    pub refused: Arc<ArcSwap<HashSet<String>>>,
+    /// Tells the places that refuse documents and have no room left to park them (DELIVERY
+    /// rule 19). Asked once a batch.
+    pub refused: Arc<dyn Fn() -> Arc<HashSet<String>> + Send + Sync>,
     /// A full or refused output of this kind drops, and counts.
     pub optional: bool,
 }
 
 /// What all workers share, read-only but for the caches.
-#[derive(Debug)]
 pub struct Shared {
     /// Rules in force; swapped by a reload.
     pub rules: ArcSwap<RuleSet>,
@@ -102,7 +101,6 @@ enum Destination<'a> {
 }
 
 /// A worker's scratch memory, reused from batch to batch.
-#[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
     parser: Parser,
@@ -110,6 +108,8 @@ pub struct Worker {
     frames: framing::Frames,
     raw: Vec<u8>,
     document: Vec<u8>,
+    /// For each output the places that refuse documents, as of this batch.
+    refused: Vec<Arc<HashSet<String>>>,
 }
 
 /// Scratch memory above this is given back after the batch that needed it.
@@ -126,6 +126,7 @@ impl Worker {
             frames: framing::Frames::default(),
             raw: Vec::new(),
             document: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -165,11 +166,21 @@ impl Worker {
     ) -> Result<Processed, BatchError> {
         let batch = wire::decode_batch(raw, &wire::Limits::default())?;
         if !may_send_for(batch.node) {
-            return Err(BatchError::Node { node: batch.node.to_owned() });
+            return Err(BatchError::Node {
+                node: batch.node.to_owned(),
+            });
         }
         self.learn(&batch);
+        self.refused.clear();
+        self.refused
+            .extend(self.shared.outputs.iter().map(|output| (output.refused)()));
         let mut processed = Processed {
-            fragments: self.shared.outputs.iter().map(|_| Fragment::default()).collect(),
+            fragments: self
+                .shared
+                .outputs
+                .iter()
+                .map(|_| Fragment::default())
+                .collect(),
             acks: Vec::with_capacity(batch.chunks.len()),
         };
         for group in batch.chunks.chunk_by(|a, b| a.sequence == b.sequence) {
@@ -182,8 +193,12 @@ impl Worker {
         if batch.metadata.is_empty() {
             return;
         }
-        let routers: Vec<Arc<Router>> =
-            self.shared.outputs.iter().map(|output| Arc::clone(&output.router)).collect();
+        let routers: Vec<Arc<Router>> = self
+            .shared
+            .outputs
+            .iter()
+            .map(|output| Arc::clone(&output.router))
+            .collect();
         for &(id, json) in &batch.metadata {
             self.shared.metadata.insert(id, json, &routers);
         }
@@ -191,12 +206,17 @@ impl Worker {
 
     /// The chunks of one sequence: framed together, taken or refused together.
     fn group(&mut self, chunks: &[Chunk<'_>], now_ms: u64, processed: &mut Processed) {
-        let metas: Option<Vec<Arc<StreamMeta>>> =
-            chunks.iter().map(|chunk| self.shared.metadata.get(chunk.meta)).collect();
+        let metas: Option<Vec<Arc<StreamMeta>>> = chunks
+            .iter()
+            .map(|chunk| self.shared.metadata.get(chunk.meta))
+            .collect();
         let Some(metas) = metas else {
             return not_taken(chunks, Status::NeedMetadata, processed);
         };
-        if chunks.iter().any(|chunk| !framing::supports(chunk.framing_version)) {
+        if chunks
+            .iter()
+            .any(|chunk| !framing::supports(chunk.framing_version))
+        {
             // Sealed by rules that this version does not know: another aggregator does.
             return not_taken(chunks, Status::Busy, processed);
         }
@@ -215,9 +235,15 @@ impl Worker {
                 bytes: chunk.bytes,
             })
             .collect();
-        let suspect = chunks.iter().map(|chunk| chunk.suspect).max().unwrap_or(Suspect::No);
-        let options =
-            framing::Options { lines_only: suspect == Suspect::Lines, ..self.shared.framing };
+        let suspect = chunks
+            .iter()
+            .map(|chunk| chunk.suspect)
+            .max()
+            .unwrap_or(Suspect::No);
+        let options = framing::Options {
+            lines_only: suspect == Suspect::Lines,
+            ..self.shared.framing
+        };
         self.frames.clear();
         framing::frame(
             format_of(first.framing),
@@ -227,8 +253,11 @@ impl Worker {
             &mut self.frames,
         );
 
-        let doubt_since_ms =
-            chunks.iter().filter_map(|chunk| chunk.doubt_ms).max().map(|age| now_ms.saturating_sub(age));
+        let doubt_since_ms = chunks
+            .iter()
+            .filter_map(|chunk| chunk.doubt_ms)
+            .max()
+            .map(|age| now_ms.saturating_sub(age));
         let unparsed = suspect != Suspect::No;
         self.documents(&inputs, &metas, unparsed, doubt_since_ms, now_ms, processed);
         for (chunk, meta) in chunks.iter().zip(&metas) {
@@ -246,7 +275,10 @@ impl Worker {
                 stream: chunk.stream,
                 start: chunk.start,
                 status: Status::Ok,
-                durable: Positions { stdout: durable.stdout, stderr: durable.stderr },
+                durable: Positions {
+                    stdout: durable.stdout,
+                    stderr: durable.stderr,
+                },
             });
         }
     }
@@ -260,7 +292,9 @@ impl Worker {
         now_ms: u64,
         processed: &mut Processed,
     ) {
-        let now_ns = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let now_ns = i64::try_from(now_ms)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
         let mut dropped = trail::DroppedRuns::default();
         let mut tags: Vec<&'static str> = Vec::new();
         let mut parts: Vec<(u64, u64, u64)> = Vec::new();
@@ -275,7 +309,7 @@ impl Worker {
                 at = input;
                 destinations.clear();
                 for (number, fragment) in processed.fragments.iter_mut().enumerate() {
-                    let taken = self.shared.outputs[number].takes(meta, number);
+                    let taken = takes(&self.refused[number], &meta.places[number]);
                     destinations.push(match &meta.places[number] {
                         _ if !taken => Destination::None,
                         Place::Fixed(index) => {
@@ -315,7 +349,10 @@ impl Worker {
             counts.records += 1;
             counts.bytes += record.length;
             self.document.clear();
-            match self.parser.append_document(&view, &meta.context, &mut self.document) {
+            match self
+                .parser
+                .append_document(&view, &meta.context, &mut self.document)
+            {
                 Outcome::Dropped { rule } => {
                     counts.dropped += 1;
                     dropped.push(input, record, &parts, self.rules.name(rule));
@@ -352,29 +389,26 @@ impl Worker {
             .outputs
             .iter()
             .enumerate()
-            .any(|(number, output)| !output.optional && !output.takes(meta, number))
+            .any(|(number, output)| !output.optional && !self.takes(number, meta))
     }
 
     fn takes(&self, output: usize, meta: &StreamMeta) -> bool {
-        self.shared.outputs[output].takes(meta, output)
+        takes(&self.refused[output], &meta.places[output])
     }
 }
 
-impl OutputView {
-    /// Whether the output takes documents of this stream; `number` is its own.
-    fn takes(&self, meta: &StreamMeta, number: usize) -> bool {
-        let refused = self.refused.load();
-        if refused.is_empty() {
-            return true;
-        }
-        match &meta.places[number] {
-            Place::Fixed(index) => !refused.contains(index),
-            // A dated index has its date from each record: the pattern's text before the date
-            // tells which indices are meant.
-            Place::Dated(pattern) => {
-                let prefix = pattern.split('%').next().unwrap_or_default();
-                !refused.iter().any(|index| index.starts_with(prefix))
-            }
+/// Whether documents for `place` are taken.
+fn takes(refused: &HashSet<String>, place: &Place) -> bool {
+    if refused.is_empty() {
+        return true;
+    }
+    match place {
+        Place::Fixed(index) => !refused.contains(index),
+        // A dated index has its date from each record: the pattern's text before the date tells
+        // which indices are meant.
+        Place::Dated(pattern) => {
+            let prefix = pattern.split('%').next().unwrap_or_default();
+            !refused.iter().any(|index| index.starts_with(prefix))
         }
     }
 }
@@ -389,7 +423,10 @@ fn not_taken(chunks: &[Chunk<'_>], status: Status, processed: &mut Processed) {
 }
 
 fn to_framing(positions: Positions) -> framing::Positions {
-    framing::Positions { stdout: positions.stdout, stderr: positions.stderr }
+    framing::Positions {
+        stdout: positions.stdout,
+        stderr: positions.stderr,
+    }
 }
 
 fn format_of(framing: wire::Framing) -> framing::Format {
@@ -426,9 +463,9 @@ fn decompress(
     let limit = max_bytes as u64 + 1;
     let read = match encoding {
         BodyEncoding::Identity => body.as_ref().take(limit).read_to_end(raw),
-        BodyEncoding::Gzip => {
-            flate2::read::MultiGzDecoder::new(body.as_ref()).take(limit).read_to_end(raw)
-        }
+        BodyEncoding::Gzip => flate2::read::MultiGzDecoder::new(body.as_ref())
+            .take(limit)
+            .read_to_end(raw),
         BodyEncoding::Zstd => zstd::stream::read::Decoder::with_buffer(body.as_ref())
             .and_then(|decoder| decoder.take(limit).read_to_end(raw)),
     };

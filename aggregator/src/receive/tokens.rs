@@ -16,7 +16,9 @@ pub struct Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("nodes", &self.nodes).finish_non_exhaustive()
+        f.debug_struct("Token")
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,7 +52,9 @@ impl Tokens {
         if nodes.is_empty() {
             return None;
         }
-        Some(Arc::new(move |node| nodes.iter().any(|pattern| matches(pattern, node))))
+        Some(Arc::new(move |node| {
+            nodes.iter().any(|pattern| matches(pattern, node))
+        }))
     }
 }
 
@@ -61,8 +65,12 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 /// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
 fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut text) = text.strip_prefix(head) else {
+        return false;
+    };
     let mut pieces: Vec<&str> = rest.split('*').collect();
     let last = pieces.pop().unwrap_or_default();
     for piece in pieces {
@@ -97,12 +105,19 @@ mod tests {
     /// Rule 15: one node's token cannot write another's streams.
     #[test]
     fn a_token_is_good_for_its_nodes_only() {
-        let tokens =
-            Tokens::new(vec![Token { secret: "s3cret".into(), nodes: vec!["eu-*".into()] }]);
+        let tokens = Tokens::new(vec![Token {
+            secret: "s3cret".into(),
+            nodes: vec!["eu-*".into()],
+        }]);
         let sender = tokens.sender(Some("Bearer s3cret")).expect("a known token");
         assert!(sender("eu-1"));
         assert!(!sender("us-1"));
-        for bad in [None, Some("Bearer other"), Some("Basic s3cret"), Some("s3cret")] {
+        for bad in [
+            None,
+            Some("Bearer other"),
+            Some("Basic s3cret"),
+            Some("s3cret"),
+        ] {
             assert!(tokens.sender(bad).is_none());
         }
         assert!(Tokens::default().sender(None).expect("open to all")("any"));

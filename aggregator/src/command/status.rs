@@ -1,0 +1,135 @@
+//! `tailrace-aggregator status`: a running aggregator's figures, for people.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use telemetry::table::{self, Table};
+
+/// Asks the aggregator at `address` and prints what it says.
+///
+/// # Errors
+/// When nobody answers there.
+pub(super) fn run(address: SocketAddr, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    let text = telemetry::http::fetch(address, "/status")
+        .with_context(|| format!("cannot ask the aggregator at {address}: is it running there?"))?;
+    if json {
+        writeln!(out, "{text}")?;
+        return Ok(());
+    }
+    let status: Value = serde_json::from_str(&text).context("cannot read the answer")?;
+    let number = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let word = |value: &Value, name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or("-")
+            .to_owned()
+    };
+    writeln!(
+        out,
+        "tailrace-aggregator {}, up {}, {} resident",
+        word(&status, "version"),
+        table::span(Duration::from_secs(number(&status, "uptime_seconds"))),
+        table::bytes(number(&status, "resident_bytes")),
+    )?;
+    if let Some(error) = status.get("reload_error").and_then(Value::as_str) {
+        writeln!(
+            out,
+            "the last reload failed, the old configuration is in force: {error}"
+        )?;
+    }
+    let mut buffers = Table::new(&[
+        "output",
+        "undelivered",
+        "bytes",
+        "oldest",
+        "on disk",
+        "limit",
+        "parked",
+    ]);
+    for output in outputs(&status) {
+        let buffer = &output["buffer"];
+        let parked = buffer
+            .get("parked")
+            .and_then(Value::as_array)
+            .map_or(0, |parked| {
+                parked.iter().map(|one| number(one, "bytes")).sum()
+            });
+        buffers.row(&[
+            word(output, "name"),
+            number(buffer, "entries").to_string(),
+            table::bytes(number(buffer, "undelivered_bytes").max(number(buffer, "bytes"))),
+            table::span(Duration::from_secs(number(buffer, "oldest_seconds"))),
+            table::bytes(number(buffer, "disk_bytes")),
+            table::bytes(number(buffer, "max_bytes")),
+            table::bytes(parked),
+        ]);
+    }
+    writeln!(out, "\n{buffers}")?;
+    for output in outputs(&status) {
+        writeln!(out, "\nstore of output {}", word(output, "name"))?;
+        print_flat(out, "", &output["store"])?;
+    }
+    Ok(())
+}
+
+fn outputs(status: &Value) -> impl Iterator<Item = &Value> {
+    status
+        .get("outputs")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Prints an object as `key  value` lines, nested keys joined by dots.
+fn print_flat(out: &mut dyn Write, prefix: &str, value: &Value) -> std::io::Result<()> {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let key = if prefix.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{prefix}.{key}")
+                };
+                print_flat(out, &key, value)?;
+            }
+            Ok(())
+        }
+        Value::Array(items) if items.is_empty() => Ok(()),
+        Value::Array(items) => {
+            for item in items {
+                print_flat(out, prefix, item)?;
+            }
+            Ok(())
+        }
+        Value::Null => Ok(()),
+        Value::String(text) => writeln!(out, "  {prefix:<28}  {text}"),
+        other => writeln!(out, "  {prefix:<28}  {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nested_figures_are_printed_flat() {
+        let mut out = Vec::new();
+        let value = json!({"a": {"b": 1, "c": ["x", "y"]}, "none": null, "empty": []});
+        print_flat(&mut out, "", &value).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            lines,
+            [vec!["a.b", "1"], vec!["a.c", "x"], vec!["a.c", "y"]]
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! What a running aggregator tells of itself: `/status`, `/readyz`, and the gauges of its buffers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+
+use crate::clock::wall_ms;
+use crate::output::Keep;
+
+/// One output, as far as it is shown.
+pub struct OutputState {
+    /// What it keeps.
+    pub keep: Keep,
+    /// What its sender says.
+    pub sender: Arc<store::Sender>,
+}
+
+/// Where `/status` takes its figures from.
+pub struct StatusSource {
+    outputs: BTreeMap<String, OutputState>,
+    started: Instant,
+    reload_error: Mutex<Option<String>>,
+}
+
+impl StatusSource {
+    /// A source over these outputs.
+    pub fn new(outputs: BTreeMap<String, OutputState>, started: Instant) -> Self {
+        Self {
+            outputs,
+            started,
+            reload_error: Mutex::new(None),
+        }
+    }
+
+    /// Remembers why the last reload failed; `None` when it did not.
+    pub fn set_reload_error(&self, error: Option<String>) {
+        *self
+            .reload_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    fn reload_error(&self) -> Option<String> {
+        self.reload_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn json(&self) -> Value {
+        let outputs: Vec<Value> = self
+            .outputs
+            .iter()
+            .map(|(name, output)| {
+                json!({"name": name, "buffer": output.keep.json(), "store": sender_json(&output.sender.status())})
+            })
+            .collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "resident_bytes": telemetry::process::resident_bytes(),
+            "reload_error": self.reload_error(),
+            "outputs": outputs,
+        })
+    }
+}
+
+fn sender_json(status: &store::SenderStatus) -> Value {
+    let parked: Vec<Value> = status
+        .parked
+        .iter()
+        .map(|(data_stream, reason)| json!({"data_stream": data_stream, "reason": reason}))
+        .collect();
+    json!({
+        "server": status.server,
+        "notes": status.notes,
+        "concurrency": status.concurrency,
+        "in_flight": status.in_flight,
+        "last_error": status.last_error,
+        "parked": parked,
+        "refused": status.refused,
+        "resting_hosts": status.resting_hosts,
+    })
+}
+
+impl Keep {
+    fn json(&self) -> Value {
+        match self {
+            Keep::Disk(queue) => {
+                let parked: Vec<Value> = queue
+                    .parked_stats()
+                    .into_iter()
+                    .map(|(name, stats)| json!({"data_stream": name, "entries": stats.entries, "bytes": stats.undelivered_bytes}))
+                    .collect();
+                let stats = queue.stats();
+                json!({
+                    "kind": "disk",
+                    "entries": stats.entries,
+                    "undelivered_bytes": stats.undelivered_bytes,
+                    "disk_bytes": stats.disk_bytes,
+                    "max_bytes": stats.max_bytes,
+                    "oldest_seconds": oldest_seconds(&stats),
+                    "segments": stats.segments,
+                    "poisoned": stats.poisoned,
+                    "damaged": stats.damaged,
+                    "parked": parked,
+                })
+            }
+            Keep::Memory(queue) => json!({"kind": "memory", "bytes": queue.used_bytes()}),
+        }
+    }
+}
+
+fn oldest_seconds(stats: &buffer::Stats) -> u64 {
+    stats
+        .oldest_ms
+        .map_or(0, |oldest| wall_ms().saturating_sub(oldest) / 1000)
+}
+
+/// The endpoints of the aggregator.
+pub fn endpoints(registry: Registry, source: Arc<StatusSource>) -> telemetry::http::Endpoints {
+    let reload = Arc::clone(&source);
+    telemetry::http::Endpoints::new(registry)
+        .ready_when("reload", move || match reload.reload_error() {
+            None => Ok(()),
+            Some(error) => Err(error),
+        })
+        .page("/status", move || source.json().to_string())
+}
+
+/// Adds the gauges of the buffers to `registry`.
+pub fn register(registry: &mut Registry, source: &Arc<StatusSource>) {
+    registry.register_collector(Box::new(BufferGauges(Arc::clone(source))));
+}
+
+struct BufferGauges(Arc<StatusSource>);
+
+impl std::fmt::Debug for BufferGauges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BufferGauges")
+    }
+}
+
+impl Collector for BufferGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let stats: Vec<(&String, buffer::Stats)> = self
+            .0
+            .outputs
+            .iter()
+            .filter_map(|(name, output)| match &output.keep {
+                Keep::Disk(queue) => Some((name, queue.stats())),
+                Keep::Memory(_) => None,
+            })
+            .collect();
+        let gauges: [(&str, &str, fn(&buffer::Stats) -> u64); 5] = [
+            (
+                "tailrace_buffer_entries",
+                "Undelivered bodies in the buffer",
+                |stats| stats.entries,
+            ),
+            (
+                "tailrace_buffer_undelivered_bytes",
+                "Bytes of undelivered bodies",
+                |stats| stats.undelivered_bytes,
+            ),
+            (
+                "tailrace_buffer_disk_bytes",
+                "Bytes of the buffer's files",
+                |stats| stats.disk_bytes,
+            ),
+            (
+                "tailrace_buffer_max_bytes",
+                "Limit of the buffer",
+                |stats| stats.max_bytes,
+            ),
+            (
+                "tailrace_buffer_oldest_seconds",
+                "Age of the oldest undelivered body",
+                oldest_seconds,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let kind = ConstGauge::new(0i64).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (output, stats) in &stats {
+                let gauge = ConstGauge::new(i64::try_from(value(stats)).unwrap_or(i64::MAX));
+                gauge.encode(family.encode_family(&[("output", output.as_str())])?)?;
+            }
+        }
+        Ok(())
+    }
+}
