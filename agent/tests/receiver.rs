@@ -1,6 +1,11 @@
 //! A session against a small receiver that decodes with `wire` and misbehaves on request. Every
 //! byte is accounted for by stream and offset.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops where its expectation breaks"
+)]
+
 mod harness;
 
 use harness::{Behave, Harness, Outcome};
