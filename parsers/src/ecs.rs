@@ -205,6 +205,17 @@ const WORDS: usize = FIELDS.len().div_ceil(64);
 pub(crate) struct FieldId(pub(crate) u8);
 
 impl FieldId {
+    pub(crate) const CLIENT_ADDRESS: FieldId = field("client.address");
+    pub(crate) const CLIENT_IP: FieldId = field("client.ip");
+    pub(crate) const DESTINATION_ADDRESS: FieldId = field("destination.address");
+    pub(crate) const DESTINATION_IP: FieldId = field("destination.ip");
+    pub(crate) const SERVER_ADDRESS: FieldId = field("server.address");
+    pub(crate) const SERVER_IP: FieldId = field("server.ip");
+    pub(crate) const SOURCE_ADDRESS: FieldId = field("source.address");
+    pub(crate) const SOURCE_IP: FieldId = field("source.ip");
+    pub(crate) const URL_ORIGINAL: FieldId = field("url.original");
+    pub(crate) const URL_PATH: FieldId = field("url.path");
+    pub(crate) const URL_QUERY: FieldId = field("url.query");
     pub(crate) const ERROR_MESSAGE: FieldId = field("error.message");
     pub(crate) const ERROR_STACK_TRACE: FieldId = field("error.stack_trace");
     pub(crate) const ERROR_TYPE: FieldId = field("error.type");
@@ -269,10 +280,6 @@ pub(crate) struct FieldSet([u64; WORDS]);
 impl FieldSet {
     pub(crate) fn insert(&mut self, id: FieldId) {
         self.0[id.index() / 64] |= 1 << (id.index() % 64);
-    }
-
-    pub(crate) fn remove(&mut self, id: FieldId) {
-        self.0[id.index() / 64] &= !(1 << (id.index() % 64));
     }
 
     pub(crate) fn contains(&self, id: FieldId) -> bool {
@@ -636,7 +643,6 @@ mod tests {
             set.iter().map(|f| f.0).collect::<Vec<_>>(),
             [3, 64, 127, 130]
         );
-        set.remove(FieldId(64));
-        assert!(!set.contains(FieldId(64)) && !set.is_empty());
+        assert!(set.contains(FieldId(64)) && !set.contains(FieldId(65)) && !set.is_empty());
     }
 }

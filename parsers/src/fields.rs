@@ -412,14 +412,19 @@ impl Fields {
                 let Some(Moment::At(ns)) = time::parse_rfc3339(text, Zone::Required) else {
                     return None;
                 };
-                let start = self.arena.len();
-                self.times.append_nanos(&mut self.arena, ns);
                 Some(Slot {
-                    span: Span::arena(start, self.arena.len()),
+                    span: self.write_time(ns),
                     form: Form::Text,
                 })
             }
         }
+    }
+
+    /// Writes a time as RFC 3339 for use as a value.
+    pub(crate) fn write_time(&mut self, ns: i64) -> Span {
+        let start = self.arena.len();
+        self.times.append_nanos(&mut self.arena, ns);
+        Span::arena(start, self.arena.len())
     }
 
     fn slice<'a>(&'a self, line: &'a [u8], span: Span) -> &'a [u8] {

@@ -35,6 +35,9 @@ pub struct StreamContext {
     pub(crate) owned: FieldSet,
 }
 
+/// Name (parts escaped) and value of a field, both as they stand in JSON.
+type Leaf = (Vec<u8>, Vec<u8>);
+
 /// An outermost field of the constant part.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -42,8 +45,8 @@ pub(crate) struct Root {
     pub(crate) range: (usize, usize),
     /// ECS fields of this object that lines may set.
     pub(crate) fields: FieldSet,
-    /// Name (parts escaped) and value of each field, in the order of the names.
-    pub(crate) leaves: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Its fields, in the order of their names.
+    pub(crate) leaves: Vec<Leaf>,
 }
 
 /// Why metadata cannot be used.
@@ -146,7 +149,7 @@ impl StreamContext {
             }
             placed.insert(name, value);
         }
-        let mut roots: BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+        let mut roots: BTreeMap<String, Vec<Leaf>> = BTreeMap::new();
         for (name, value) in placed {
             if let Some(id) = FieldId::find(&name)
                 && !id.line_wins()
@@ -187,7 +190,7 @@ impl StreamContext {
 }
 
 /// The inside of an object of `leaves`, whose names begin with the object's, with a comma behind.
-fn inside(leaves: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+fn inside(leaves: &[Leaf]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut nest = Nest::default();
     for (name, value) in leaves {

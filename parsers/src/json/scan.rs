@@ -203,7 +203,6 @@ pub(crate) fn number(line: &[u8], at: usize) -> Option<ScannedNumber> {
             return None;
         }
         end = exponent;
-        is_integer = false;
         fit = check(&line[at..end], false);
     } else if n_digits > 18 || end - at > MAX_NUMBER {
         fit = check(&line[at..end], is_integer);

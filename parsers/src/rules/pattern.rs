@@ -1,0 +1,259 @@
+//! Patterns: a literal with holes, `<source.address> - <user.name> [<@timestamp>]`.
+//!
+//! A hole takes the text up to the next literal, the last one the rest of the line. Between
+//! quotes an escaped quote does not end it. So a match is a chain of byte searches, linear in the
+//! line: no hole is ever tried at two lengths.
+
+use memchr::memmem::Finder;
+
+use super::target::{self, Target};
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    /// Literal before the first hole.
+    start: Vec<u8>,
+    holes: Vec<Hole>,
+}
+
+#[derive(Debug)]
+struct Hole {
+    target: Target,
+    end: End,
+}
+
+/// What ends a hole.
+#[derive(Debug)]
+enum End {
+    /// The end of the line.
+    Line,
+    /// A single byte.
+    Byte(u8),
+    Literal(Box<Finder<'static>>),
+    /// A literal that begins with a quote that no backslash escapes.
+    Quote(Vec<u8>),
+}
+
+/// What is wrong with a pattern.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// Where in the pattern, in characters from 0.
+    pub(crate) at: usize,
+    pub(crate) what: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Pattern {
+    /// Compiles a pattern. `<<` stands for a `<`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, and where.
+    pub(crate) fn compile(text: &str) -> Result<Pattern, Wrong> {
+        // Literals and holes in turn: literal, (hole, literal)*.
+        let mut literals = vec![Vec::new()];
+        let mut targets: Vec<Target> = Vec::new();
+        let wrong = |at, what: &str, hint: &str| Wrong {
+            at,
+            what: what.to_owned(),
+            hint: Some(hint.to_owned()),
+        };
+        let mut characters = text.chars().enumerate().peekable();
+        while let Some((at, c)) = characters.next() {
+            let Some(literal) = literals.last_mut() else {
+                break;
+            };
+            if c != '<' {
+                literal.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
+            }
+            if characters.next_if(|(_, c)| *c == '<').is_some() {
+                literal.push(b'<');
+                continue;
+            }
+            let mut name = String::new();
+            loop {
+                match characters.next() {
+                    Some((_, '>')) => break,
+                    Some((_, c)) => name.push(c),
+                    None => {
+                        return Err(wrong(
+                            at,
+                            "a hole is not closed",
+                            "write `<<` for a `<` of the line",
+                        ));
+                    }
+                }
+            }
+            if literal.is_empty() && !targets.is_empty() {
+                return Err(wrong(
+                    at,
+                    "two holes without text between them",
+                    "put what separates them in the lines there",
+                ));
+            }
+            let target = target::parse(&name).map_err(|(what, hint)| Wrong { at, what, hint })?;
+            targets.push(target);
+            literals.push(Vec::new());
+        }
+        if targets.is_empty() {
+            return Err(wrong(
+                0,
+                "a pattern without holes",
+                "a hole is written `<name>`; use `match: contains` to look for text",
+            ));
+        }
+        let mut literals = literals.into_iter();
+        let start = literals.next().unwrap_or_default();
+        let mut is_quoted = start.ends_with(b"\"");
+        let mut holes = Vec::new();
+        for (target, literal) in targets.into_iter().zip(literals) {
+            let next_is_quoted = literal.ends_with(b"\"");
+            let end = match &literal[..] {
+                [] => End::Line,
+                [b'"', ..] if is_quoted => End::Quote(literal),
+                [byte] => End::Byte(*byte),
+                _ => End::Literal(Box::new(Finder::new(&literal).into_owned())),
+            };
+            is_quoted = next_is_quoted;
+            holes.push(Hole { target, end });
+        }
+        Ok(Pattern { start, holes })
+    }
+
+    /// The holes, in order.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.holes.iter().map(|hole| &hole.target)
+    }
+
+    /// Matches `line[from..to]` whole. Appends start and end of each hole's text to `found`;
+    /// leftovers stay there when it does not match.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        line: &[u8],
+        from: usize,
+        to: usize,
+        found: &mut Vec<(u32, u32)>,
+    ) -> bool {
+        let Some(text) = line.get(from..to) else {
+            return false;
+        };
+        if !text.starts_with(&self.start) {
+            return false;
+        }
+        let mut at = self.start.len();
+        for hole in &self.holes {
+            let rest = &text[at..];
+            let (length, literal) = match &hole.end {
+                End::Line => (Some(rest.len()), 0),
+                End::Byte(byte) => (memchr::memchr(*byte, rest), 1),
+                End::Literal(finder) => (finder.find(rest), finder.needle().len()),
+                End::Quote(literal) => (find_quote(rest, literal), literal.len()),
+            };
+            let Some(length) = length else { return false };
+            found.push(((from + at) as u32, (from + at + length) as u32));
+            at += length + literal;
+        }
+        at == text.len()
+    }
+}
+
+/// Position of `literal`, which begins with a quote, where no odd number of backslashes stands
+/// before it.
+fn find_quote(text: &[u8], literal: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'\\' {
+            at += 2;
+            continue;
+        }
+        if text[at..].starts_with(literal) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find(pattern: &str, line: &str) -> Option<Vec<String>> {
+        let pattern = Pattern::compile(pattern).unwrap();
+        let mut found = Vec::new();
+        let matches = pattern.find(line.as_bytes(), 0, line.len(), &mut found);
+        let text = |(s, e): &(u32, u32)| line[*s as usize..*e as usize].to_owned();
+        matches.then(|| found.iter().map(text).collect())
+    }
+
+    #[test]
+    fn holes_take_text_up_to_the_next_literal() {
+        let check = |pattern: &str, line: &str, expected: Option<&[&str]>| {
+            let expected = expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect());
+            assert_eq!(find(pattern, line), expected, "{pattern} on {line}");
+        };
+        check("<a> <b>", "1 2 3", Some(&["1", "2 3"]));
+        check("<a> <b>.", "1 2.", Some(&["1", "2"]));
+        check("<a> <b>.", "1 2.x", None);
+        check("[<a>] <b>", "[x] y", Some(&["x", "y"]));
+        check("[<a>] <b>", "x] y", None);
+        check("<<<a>>", "<x>", Some(&["x"]));
+        check(
+            "\"<a>\" <b>",
+            r#""x \"y\" z" w"#,
+            Some(&[r#"x \"y\" z"#, "w"]),
+        );
+        check("\"<a>\" \"<b>\"", r#""x" """#, Some(&["x", ""]));
+        check("\"<a>\"", r#""x\"#, None);
+        check("<a> -- <b>", "é -- ü", Some(&["é", "ü"]));
+        check("<a> ", "x", None);
+    }
+
+    #[test]
+    fn what_is_wrong_says_where() {
+        let at = |pattern: &str| Pattern::compile(pattern).unwrap_err().at;
+        assert_eq!(at("ab <c"), 3);
+        assert_eq!(at("<a><b>"), 3);
+        assert_eq!(at("é <a:x>"), 2);
+        assert_eq!(at("text"), 0);
+    }
+
+    proptest! {
+        /// The pattern finds what the regex finds that says the same: `.*?` for each hole.
+        #[test]
+        fn a_pattern_agrees_with_its_regex(literals in proptest::collection::vec("[ab,]{1,2}", 1..4), line in "[ab, ]{0,16}", open in any::<bool>()) {
+            let mut pattern = String::new();
+            let mut regex = String::from("^");
+            for (i, literal) in literals.iter().enumerate() {
+                pattern.push_str(&format!("<h{i}>{literal}"));
+                // A hole ends at the first place where its literal stands: no going back.
+                regex.push_str(&format!("(.*?){literal}"));
+            }
+            if open {
+                pattern.push_str("<rest>");
+                regex.push_str("(.*)");
+            }
+            regex.push('$');
+            let found = find(&pattern, &line);
+            let captures = regex::Regex::new(&regex).unwrap().captures(&line);
+            if let Some(found) = &found {
+                let captures = captures.as_ref().expect("what the pattern matches the regex matches");
+                let expected: Vec<_> = captures.iter().skip(1).map(|c| c.unwrap().as_str().to_owned()).collect();
+                prop_assert_eq!(found, &expected);
+            } else if open {
+                prop_assert!(captures.is_none());
+            }
+        }
+
+        #[test]
+        fn no_text_panics(pattern in "[<>:_a\" ]{0,12}", line in "[a\"\\\\ ]{0,20}") {
+            if let Ok(pattern) = Pattern::compile(&pattern) {
+                pattern.find(line.as_bytes(), 0, line.len(), &mut Vec::new());
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Rule sets: loading, problems and their places, the rules that ship.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::{Outcome, Parser, RecordView, StreamContext};
+
+fn load(text: &str) -> Result<RuleSet, Vec<Problem>> {
+    RuleSet::from_texts(&[(Path::new("r.yaml"), text)])
+}
+
+#[test]
+fn shipped_rules_load_with_five_examples_each() {
+    for (name, text) in RuleSet::shipped() {
+        match RuleSet::from_texts(&[(Path::new(name), text)]) {
+            Ok(set) => assert!(!set.is_empty()),
+            Err(problems) => panic!(
+                "{}",
+                problems
+                    .iter()
+                    .map(|p| format!("{p}\n"))
+                    .collect::<String>()
+            ),
+        }
+        assert!(text.matches("- line:").count() >= 5, "{name}");
+    }
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules"));
+    let n_files = std::fs::read_dir(folder).unwrap().count();
+    assert_eq!(
+        n_files,
+        RuleSet::shipped().len(),
+        "each file of rules/ is listed in `shipped`"
+    );
+    let set = RuleSet::load(&[folder.to_owned()]).unwrap();
+    assert_eq!(set.names().collect::<Vec<_>>(), ["nginx.access", "redis"]);
+}
+
+#[test]
+fn problems_are_all_listed_with_their_places() {
+    let check = |text: &str, expected: &[&str]| {
+        let problems = load(text).expect_err(text);
+        let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                found.starts_with("r.yaml:") && found.contains(expected),
+                "{found} / {expected}"
+            );
+        }
+    };
+    check(
+        "nmae: x\nsteps: [{json: {}}]\n",
+        &[
+            "1:1: unknown key `nmae` (did you mean `name`?)",
+            "1:1: a rule needs `name`",
+        ],
+    );
+    check("name: x\n", &["1:1: a rule needs `steps`"]);
+    check(
+        "name: x\nsteps: []\n",
+        &["2:8: a rule needs at least one step"],
+    );
+    check(
+        "name: x y\nsteps: [{jsno: {}}, {drop: maybe}]\n",
+        &[
+            "1:7: `x y` is no name",
+            "2:10: unknown key `jsno` (did you mean `json`?)",
+            "2:28: `drop` can only be `true`",
+        ],
+    );
+    check(
+        "name: x\nsteps:\n  - pattern: 'a <b:itn>'\n",
+        &["3:14: unknown type `itn`, at character 3 of the pattern (did you mean `int`?)"],
+    );
+    check(
+        "name: x\nsteps:\n  - pattern: '<a> <a.b>'\n",
+        &["3:14: `a` and `a.b` cannot stand together"],
+    );
+    check(
+        "name: x\nsteps:\n  - regex: '(?P<a>x'\n",
+        &["3:12: bad expression: unclosed group"],
+    );
+    check(
+        "name: x\nsteps:\n  - regex: 'a'\n",
+        &["3:12: an expression without named groups"],
+    );
+    check(
+        "name: x\nsteps:\n  - regex: {expr: '(?P<abc>x)', fields: {abd: y}}\n",
+        &["3:42: the expression has no group `abd` (did you mean `abc`?)"],
+    );
+    check(
+        "name: x\nsteps: [{json: {}}]\n---\nname: x\nsteps: [{json: {}}]\n",
+        &["4:7: there is a rule `x` already"],
+    );
+    check(
+        "name: x\nmatch: {namespce: a, contains: ['']}\nsteps: [{drop: true}, {json: {}}]\n",
+        &[
+            "2:9: unknown key `namespce`",
+            "2:32: `contains` is empty",
+            "3:24: nothing can follow `drop`",
+        ],
+    );
+    check("name: [x\n", &["r.yaml:"]);
+    check("- 1\n", &["1:1: a rule must be a map, not a list"]);
+    check(
+        "name: x\nsteps: [{pattern: '<a:int>'}]\nexamples:\n  - line: '1'\n    fields: {attributes.a: 2}\n  - line: x\n    fields: {}\n  - line: '1'\n    no_match: true\n  - line: '1'\n    dropped: true\n  - fields: {}\n",
+        &["12:5: an example needs `line`"],
+    );
+    check(
+        "name: x\nsteps: [{pattern: '<a:int>'}]\nexamples:\n  - line: '1'\n    fields: {attributes.a: 2}\n  - line: x\n    fields: {}\n  - line: '1'\n    no_match: true\n  - line: '1'\n    dropped: true\n",
+        &[
+            "5:14: example failed: `attributes.a` is `1`, expected `2`",
+            "6:5: example failed: the rule did not match",
+            "8:5: example failed: the rule matched",
+            "10:5: example failed: the record was not dropped",
+        ],
+    );
+    let missing = RuleSet::load(&["/no/such/file".into()]).unwrap_err();
+    assert_eq!((missing.len(), missing[0].line), (1, 0));
+}
+
+fn outcome(set: RuleSet, metadata: &str, message: &str) -> (Outcome, String) {
+    let record = RecordView {
+        message: message.as_bytes(),
+        iostream: None,
+        time_ns: Some(0),
+        now_ns: 0,
+        stream: 0,
+        offset: 0,
+        length: 0,
+        parts: &[],
+        trace_at: None,
+        tags: &[],
+        unparsed: false,
+    };
+    let stream = StreamContext::new(metadata.as_bytes()).unwrap();
+    let mut out = Vec::new();
+    let outcome = Parser::new(Arc::new(set)).append_document(&record, &stream, &mut out);
+    if !out.is_empty() {
+        crate::document::tests::assert_no_duplicates(&out);
+    }
+    (outcome, String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn the_first_rule_that_fits_wins_and_others_leave_nothing() {
+    let rules = "name: other\nmatch: {namespace: 'k*'}\nsteps: [{pattern: '<z>'}]\n---\nname: health\nmatch: {contains: [/healthz, /readyz]}\nsteps: [{drop: true}]\n---\nname: failing\nsteps: [{pattern: '<early> <message>'}, {json: {}}]\n---\nname: app\nsteps: [{pattern: '<level> <n:int> <message>'}]\n";
+    let run = |message: &str| {
+        outcome(
+            load(rules).unwrap(),
+            r#"{"kubernetes.namespace":"shop"}"#,
+            message,
+        )
+    };
+    let (dropped, text) = run("GET /readyz");
+    assert_eq!(
+        (dropped, text.as_str()),
+        (Outcome::Dropped { rule: RuleId(1) }, "")
+    );
+    let (_, text) = run("WARN 007 over");
+    assert!(
+        text.contains(r#""rule":"app""#) && text.contains(r#""attributes":{"n":7}"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#""message":"over""#) && text.contains(r#""level":"warn""#),
+        "{text}"
+    );
+    let (_, text) = run(r#"x {"msg":"m","early":1,"n":2}"#);
+    assert!(
+        text.contains(r#""attributes":{"early":"x","early_2":1,"n":2}"#),
+        "{text}"
+    );
+    // None fits: what recognises itself still does, the rest is tagged.
+    let (_, text) = run(r#"{"msg":"m"}"#);
+    assert!(
+        text.contains(r#""message":"m""#) && !text.contains("unparsed"),
+        "{text}"
+    );
+    let (_, text) = run("nothing");
+    assert!(text.contains(r#""tags":["unparsed"]"#), "{text}");
+    let (_, text) = outcome(RuleSet::empty(), "{}", "nothing");
+    assert!(!text.contains("unparsed"), "{text}");
+}
+
+#[test]
+fn values_of_types_are_written_as_json() {
+    let rules =
+        "name: x\nsteps: [{pattern: '<a:float> <b:bool> <c:ip> <d:time> <event.start> <e>'}]\n";
+    let (_, text) = outcome(
+        load(rules).unwrap(),
+        "{}",
+        "1.50 true ::1 1700000000 1700000000 -",
+    );
+    assert!(
+        text.contains(
+            r#""attributes":{"a":1.50,"b":true,"c":"::1","d":"2023-11-14T22:13:20.000000000Z"}"#
+        ),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#""start":"2023-11-14T22:13:20.000000000Z""#),
+        "{text}"
+    );
+}
+
+/// The rules shown in the reference load, examples and all.
+#[test]
+fn rules_of_the_documentation_work() {
+    let page = include_str!("../../../docs/rules.md");
+    let mut n_rules = 0;
+    for block in page.split("```yaml\n").skip(1) {
+        let yaml = block.split("```").next().unwrap();
+        match load(yaml) {
+            Ok(set) => n_rules += set.len(),
+            Err(problems) => panic!("{problems:#?}\n{yaml}"),
+        }
+    }
+    assert!(n_rules >= 4);
+}
