@@ -8,6 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match execute(&arguments) {
+        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
         Ok(text) => {
             // A closed pipe (`status | head`) is no failure.
             writeln!(std::io::stdout(), "{text}").ok();
