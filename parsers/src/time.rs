@@ -269,7 +269,7 @@ pub(crate) fn parse_access_log(text: &[u8]) -> Option<Moment> {
 /// from its size. Counts below 10^8 seconds (1973) are taken for something else: a duration, say.
 pub(crate) fn parse_epoch(text: &[u8]) -> Option<Moment> {
     let n = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    if n < 9 || n > 19 {
+    if !(9..=19).contains(&n) {
         return parse_epoch_float(text);
     }
     let mut cursor = Cursor { text };
@@ -289,10 +289,10 @@ pub(crate) fn parse_epoch(text: &[u8]) -> Option<Moment> {
     }
     // 10^8 s is 1973, 10^11 s the year 5138, which is 10^11 ms = 1973 again.
     let unit = match whole {
-        ..100_000_000 => return None,
-        ..100_000_000_000 => NS,
-        ..100_000_000_000_000 => 1_000_000,
-        ..100_000_000_000_000_000 => 1_000,
+        0..100_000_000 => return None,
+        100_000_000..100_000_000_000 => NS,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
         _ => 1,
     };
     let ns = whole
@@ -308,7 +308,7 @@ fn parse_epoch_float(text: &[u8]) -> Option<Moment> {
     }
     let seconds: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     let in_range = (1e8..9.2e9).contains(&seconds);
-    in_range.then(|| Moment::At((seconds * 1e9) as i64))
+    in_range.then_some(Moment::At((seconds * 1e9) as i64))
 }
 
 /// Reads any of the formats above: the type `time` of rules.

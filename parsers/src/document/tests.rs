@@ -317,7 +317,7 @@ fn traces_and_parts_and_tags_are_written() {
     assert_eq!(value["message"], text);
     assert_eq!(
         value["error"],
-        json!({"type": "java.lang.IllegalStateException", "message": "stock", "stack_trace": &text[9..]})
+        json!({"type": "java.lang.IllegalStateException", "message": "stock", "stack_trace": text.get(9..).unwrap()})
     );
     assert_eq!(
         value["tailrace"]["parts"],

@@ -186,7 +186,7 @@ mod tests {
         let pattern = Pattern::compile(pattern).unwrap();
         let mut found = Vec::new();
         let matches = pattern.find(line.as_bytes(), 0, line.len(), &mut found);
-        let text = |(s, e): &(u32, u32)| line[*s as usize..*e as usize].to_owned();
+        let text = |(s, e): &(u32, u32)| line.get(*s as usize..*e as usize).unwrap().to_owned();
         matches.then(|| found.iter().map(text).collect())
     }
 
