@@ -3,7 +3,7 @@
 //! The order is fixed: time, message, `log`, `event`, `tailrace`, what is constant in the stream,
 //! ECS fields, `attributes`, tags.
 
-use crate::ecs::{FieldId, FieldSet};
+use crate::ecs::{FieldId, FieldSet, Shape};
 use crate::escape;
 use crate::fields::{Fields, Form, Slot};
 use crate::json::{Member, ValueKind};
@@ -74,7 +74,7 @@ impl Writer {
             append_merged(out, frame.stream, bytes, fields, rest);
         } else {
             out.extend_from_slice(&frame.stream.constant);
-            append_fields(out, bytes, fields, &rest);
+            append_fields(out, bytes, fields, &rest, 0);
         }
         self.append_attributes(out, bytes, fields);
         append_tags(out, frame, fields);
@@ -97,7 +97,7 @@ impl Writer {
             out.push(b'"');
         }
         let own = fields.used.intersection(&self.log_fields);
-        append_inner_fields(out, bytes, fields, &own);
+        append_fields(out, bytes, fields, &own, 1);
         out.push(b'}');
     }
 
@@ -114,7 +114,7 @@ impl Writer {
         self.ingest_times.append_millis(out, frame.record.now_ns);
         out.push(b'"');
         let own = fields.used.intersection(&self.event_fields);
-        append_inner_fields(out, bytes, fields, &own);
+        append_fields(out, bytes, fields, &own, 1);
         out.push(b'}');
     }
 
@@ -230,33 +230,27 @@ fn append_slot(out: &mut Vec<u8>, bytes: Bytes<'_>, slot: Slot) {
     }
 }
 
-/// Appends fields to the outermost object.
+/// Appends fields to an object in which something stands already: the outermost one, or that of
+/// the fields' first name (`within` 1).
 #[inline]
-fn append_fields(out: &mut Vec<u8>, bytes: Bytes<'_>, fields: &Fields, which: &FieldSet) {
-    if which.is_empty() {
-        return;
-    }
-    let mut nest = Nest::continued();
+fn append_fields(
+    out: &mut Vec<u8>,
+    bytes: Bytes<'_>,
+    fields: &Fields,
+    which: &FieldSet,
+    within: usize,
+) {
+    let shapes = Shape::all();
+    let mut before = None;
     for id in which.iter() {
-        nest.append_key(out, id.name().as_bytes());
+        let shape = &shapes[id.index()];
+        shape.append_key(out, before, within);
         append_slot(out, bytes, fields.slot(id));
+        before = Some(shape);
     }
-    nest.finish(out);
-}
-
-/// Appends fields of one object to the inside of it.
-fn append_inner_fields(out: &mut Vec<u8>, bytes: Bytes<'_>, fields: &Fields, which: &FieldSet) {
-    if which.is_empty() {
-        return;
+    if let Some(before) = before {
+        before.append_end(out, within);
     }
-    let mut nest = Nest::continued();
-    for id in which.iter() {
-        let name = id.name().as_bytes();
-        let dot = memchr::memchr(b'.', name).map_or(0, |dot| dot + 1);
-        nest.append_key(out, &name[dot..]);
-        append_slot(out, bytes, fields.slot(id));
-    }
-    nest.finish(out);
 }
 
 /// Appends the constant part and the record's fields where they share objects.
@@ -276,7 +270,7 @@ fn append_merged(
         rest = rest.without(&own);
         append_root(out, root, bytes, fields, &own);
     }
-    append_fields(out, bytes, fields, &rest);
+    append_fields(out, bytes, fields, &rest, 0);
 }
 
 /// Merges two sequences that are each in the order of their names. The record's value stands

@@ -320,18 +320,100 @@ impl FieldSet {
     /// The fields in the order of the table.
     #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = FieldId> {
-        let words = self.0;
-        (0..WORDS).flat_map(move |w| {
-            let mut word = words[w];
-            std::iter::from_fn(move || {
-                if word == 0 {
-                    return None;
-                }
-                let bit = word.trailing_zeros();
-                word &= word - 1;
-                Some(FieldId((w as u32 * 64 + bit) as u8))
-            })
+        let mut words = self.0;
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            while words.get(at) == Some(&0) {
+                at += 1;
+            }
+            let word = words.get_mut(at)?;
+            let bit = word.trailing_zeros();
+            *word &= *word - 1;
+            Some(FieldId((at as u32 * 64 + bit) as u8))
         })
+    }
+}
+
+/// Most objects that a field stands in.
+const MAX_PARENTS: usize = 4;
+
+/// How a field's name is written as JSON, nested: prepared once, so that writing a field copies
+/// one piece. `http.request.method` is `"http":{"request":{"method":`.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    key: Box<[u8]>,
+    n_parents: usize,
+    /// A number for each object around the field, the outermost first; equal numbers are the same
+    /// object, 0 is none.
+    parents: [u8; MAX_PARENTS],
+    /// Where the key goes on when so many of its objects are open already.
+    starts: [u8; MAX_PARENTS + 1],
+}
+
+impl Shape {
+    /// All shapes, by field.
+    pub(crate) fn all() -> &'static [Shape] {
+        static SHAPES: OnceLock<Vec<Shape>> = OnceLock::new();
+        SHAPES.get_or_init(|| {
+            let mut objects: Vec<&str> = Vec::new();
+            FIELDS
+                .iter()
+                .map(|(name, _)| Shape::new(name, &mut objects))
+                .collect()
+        })
+    }
+
+    fn new(name: &'static str, objects: &mut Vec<&'static str>) -> Shape {
+        let mut shape = Shape {
+            key: Box::default(),
+            n_parents: 0,
+            parents: [0; MAX_PARENTS],
+            starts: [0; MAX_PARENTS + 1],
+        };
+        let mut key = Vec::new();
+        for (dot, _) in name.match_indices('.') {
+            let (object, _) = name.split_at(dot);
+            let number = objects
+                .iter()
+                .position(|o| *o == object)
+                .unwrap_or_else(|| {
+                    objects.push(object);
+                    objects.len() - 1
+                });
+            let part = object.rsplit('.').next().unwrap_or_default();
+            key.extend_from_slice(format!("\"{part}\":{{").as_bytes());
+            shape.parents[shape.n_parents] = number as u8 + 1;
+            shape.n_parents += 1;
+            shape.starts[shape.n_parents] = key.len() as u8;
+        }
+        let part = name.rsplit('.').next().unwrap_or_default();
+        key.extend_from_slice(format!("\"{part}\":").as_bytes());
+        shape.key = key.into();
+        shape
+    }
+
+    /// Appends what leads from the field before to the value of this one: closing braces, comma,
+    /// opening braces, key. Objects that stand open from the beginning are the first `within`.
+    #[inline]
+    pub(crate) fn append_key(&self, out: &mut Vec<u8>, before: Option<&Shape>, within: usize) {
+        let mut n_shared = within;
+        if let Some(before) = before {
+            while n_shared < before.n_parents.min(self.n_parents)
+                && before.parents[n_shared] == self.parents[n_shared]
+            {
+                n_shared += 1;
+            }
+            before.append_end(out, n_shared);
+        }
+        out.push(b',');
+        out.extend_from_slice(&self.key[usize::from(self.starts[n_shared])..]);
+    }
+
+    /// Closes the objects around the field but the first `within`.
+    #[inline]
+    pub(crate) fn append_end(&self, out: &mut Vec<u8>, within: usize) {
+        const CLOSED: &[u8; MAX_PARENTS] = b"}}}}";
+        out.extend_from_slice(&CLOSED[..self.n_parents.saturating_sub(within)]);
     }
 }
 
@@ -500,9 +582,9 @@ pub(crate) fn key_hash(key: &[u8]) -> u32 {
 #[derive(Debug)]
 pub(crate) struct Names {
     all: Vec<Name>,
-    /// Index + 1 into `all`, open addressing; 0 is free. Four times as many slots as names, so
-    /// that a name without meaning is mostly refused by the first slot.
-    slots: Vec<u16>,
+    /// Hash, and index + 1 into `all`, open addressing; 0 is free. Several times as many slots as
+    /// names, so that a name without meaning is mostly refused by the first slot.
+    slots: Vec<(u32, u16)>,
 }
 
 impl Names {
@@ -515,7 +597,7 @@ impl Names {
     fn build() -> Names {
         let mut names = Names {
             all: Vec::new(),
-            slots: vec![0; 2048],
+            slots: vec![(0, 0); 2048],
         };
         for (i, (name, _)) in FIELDS.iter().enumerate() {
             names.add(name, Role::Field(FieldId(i as u8)));
@@ -562,11 +644,12 @@ impl Names {
             role,
             is_root: false,
         });
-        let mut slot = key_hash(text.as_bytes()) as usize % self.slots.len();
-        while self.slots[slot] != 0 {
+        let hash = key_hash(text.as_bytes());
+        let mut slot = hash as usize % self.slots.len();
+        while self.slots[slot].1 != 0 {
             slot = (slot + 1) % self.slots.len();
         }
-        self.slots[slot] = self.all.len() as u16;
+        self.slots[slot] = (hash, self.all.len() as u16);
     }
 
     fn position(&self, key: &[u8]) -> Option<usize> {
@@ -577,8 +660,9 @@ impl Names {
     fn position_hashed(&self, key: &[u8], hash: u32) -> Option<usize> {
         let mut slot = hash as usize % self.slots.len();
         loop {
-            let index = usize::from(self.slots[slot]).checked_sub(1)?;
-            if self.all[index].text.as_bytes() == key {
+            let (found, index) = self.slots[slot];
+            let index = usize::from(index).checked_sub(1)?;
+            if found == hash && self.all[index].text.as_bytes() == key {
                 return Some(index);
             }
             slot = (slot + 1) % self.slots.len();
@@ -631,6 +715,24 @@ mod tests {
         assert!(http.is_root && http.role == Role::Other);
         let log = names.lookup(b"log", key_hash(b"log")).unwrap();
         assert!(log.is_root && matches!(log.role, Role::Message(_)));
+    }
+
+    #[test]
+    fn shapes_write_what_nest_writes() {
+        let shapes = Shape::all();
+        for stride in 1..40 {
+            let mut nest = crate::nest::Nest::continued();
+            let (mut expected, mut out) = (Vec::new(), Vec::new());
+            let mut before = None;
+            for (field, shape) in FIELDS.iter().zip(shapes).step_by(stride) {
+                nest.append_key(&mut expected, field.0.as_bytes());
+                shape.append_key(&mut out, before, 0);
+                before = Some(shape);
+            }
+            nest.finish(&mut expected);
+            before.unwrap().append_end(&mut out, 0);
+            assert_eq!(String::from_utf8(out), String::from_utf8(expected));
+        }
     }
 
     #[test]

@@ -20,14 +20,51 @@ pub(crate) const fn bytes_below(word: u64, byte: u8) -> u64 {
     word.wrapping_sub(ONES * byte as u64) & !word & HIGH
 }
 
+/// The high bit of each byte of `word` that cannot stand in a JSON string; as above.
+#[inline(always)]
+const fn special_bytes(word: u64) -> u64 {
+    bytes_equal(word, b'"') | bytes_equal(word, b'\\') | bytes_below(word, 0x20)
+}
+
+/// Whether `byte` is in `text`: for short texts, where calling a search costs more than it saves.
+#[inline(always)]
+pub(crate) fn contains_byte(text: &[u8], byte: u8) -> bool {
+    match text.last_chunk::<8>() {
+        Some(last) => {
+            let found = |chunk: &[u8; 8]| bytes_equal(u64::from_le_bytes(*chunk), byte) != 0;
+            text.as_chunks::<8>().0.iter().any(found) || found(last)
+        }
+        None => text.iter().fold(false, |any, b| any | (*b == byte)),
+    }
+}
+
 /// Position at or after `from` of the first byte that cannot stand in a JSON string as it is, or
 /// the length of `text`.
 #[inline(always)]
 pub(crate) fn find_special(text: &[u8], from: usize) -> usize {
     let mut i = from;
+    // Most strings of logs are short: a few steps of eight bytes, then blocks that the compiler
+    // turns into vector instructions.
+    let near = from + 24;
+    while i < near
+        && let Some(chunk) = text.get(i..).and_then(|rest| rest.first_chunk::<8>())
+    {
+        let hits = special_bytes(u64::from_le_bytes(*chunk));
+        if hits != 0 {
+            return i + (hits.trailing_zeros() / 8) as usize;
+        }
+        i += 8;
+    }
+    while let Some(block) = text.get(i..).and_then(|rest| rest.first_chunk::<32>()) {
+        if block.iter().fold(false, |any, b| {
+            any | (*b < 0x20) | (*b == b'"') | (*b == b'\\')
+        }) {
+            break;
+        }
+        i += 32;
+    }
     while let Some(chunk) = text.get(i..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let hits = bytes_equal(word, b'"') | bytes_equal(word, b'\\') | bytes_below(word, 0x20);
+        let hits = special_bytes(u64::from_le_bytes(*chunk));
         if hits != 0 {
             return i + (hits.trailing_zeros() / 8) as usize;
         }
@@ -118,7 +155,12 @@ mod tests {
         }
 
         #[test]
-        fn the_first_special_byte_is_found(text in proptest::collection::vec(any::<u8>(), 0..40), from in 0usize..40) {
+        fn a_byte_is_found_where_it_is(text in "[a-d]{0,20}", byte in b'a'..b'f') {
+            prop_assert_eq!(contains_byte(text.as_bytes(), byte), text.as_bytes().contains(&byte));
+        }
+
+        #[test]
+        fn the_first_special_byte_is_found(text in proptest::collection::vec(prop_oneof![9 => 0x20u8..=255, 1 => any::<u8>()], 0..120), from in 0usize..40) {
             let from = from.min(text.len());
             let slow = text[from..].iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\');
             prop_assert_eq!(find_special(&text, from), slow.map_or(text.len(), |p| p + from));

@@ -12,6 +12,7 @@ pub(crate) mod scan;
 
 use crate::Tag;
 use crate::ecs::key_hash;
+use crate::escape;
 use crate::span::Span;
 use scan::{NumberFit, skip_space};
 
@@ -357,7 +358,7 @@ impl Walker {
             .unwrap_or_default();
         odd |= matches!(key.first(), None | Some(b' '));
         frame.dots = 0;
-        if key.contains(&b'.') {
+        if escape::contains_byte(key, b'.') {
             frame.has_dots = true;
             frame.dots = memchr::memchr_iter(b'.', key).count() as u16;
             odd |= usize::from(frame.depth + frame.dots) > MAX_DEPTH;

@@ -246,12 +246,25 @@ pub(crate) fn parse_rfc3339(text: &[u8], zone: Zone) -> Option<Moment> {
 
 /// Reads the time of Apache's and nginx's access logs, `10/Oct/2000:13:55:36 -0700`.
 pub(crate) fn parse_access_log(text: &[u8]) -> Option<Moment> {
-    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
     let mut cursor = Cursor { text };
     let day = cursor.digits(2)?;
     cursor.byte(b"/")?;
-    let (name, rest) = cursor.text.split_at_checked(3)?;
-    let month = MONTHS.chunks_exact(3).position(|m| m == name)?;
+    let (name, rest) = cursor.text.split_first_chunk::<3>()?;
+    let month = match name {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    };
     cursor.text = rest;
     cursor.byte(b"/")?;
     let year = cursor.digits(4)?;
@@ -262,7 +275,7 @@ pub(crate) fn parse_access_log(text: &[u8]) -> Option<Moment> {
     if !cursor.text.is_empty() {
         return None;
     }
-    moment(year, month as i64 + 1, day, second, 0, offset)
+    moment(year, month, day, second, 0, offset)
 }
 
 /// Reads a count from the epoch; seconds (with a fraction), milli-, micro- or nanoseconds follow
