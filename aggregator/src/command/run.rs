@@ -96,7 +96,9 @@ async fn serve(
         };
         let sender_metrics = store::Metrics::default();
         sender_metrics.register(
-            registry.sub_registry_with_label(("output".into(), output.name.clone().into())),
+            registry
+                .sub_registry_with_prefix("tailrace")
+                .sub_registry_with_label(("output".into(), output.name.clone().into())),
         );
         let sender = Arc::new(store::Sender::start(
             Arc::clone(&client),

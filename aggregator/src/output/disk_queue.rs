@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use buffer::{Buffer, Disk, EntryId, Reservation};
 use bytes::Bytes;
 use store::{Body, BodyMeta, BoxFuture, Outcome, PutError, Queue, Queued};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tracing::{error, warn};
 
 /// Sizes of an output's buffers.
@@ -26,22 +28,33 @@ pub struct DiskQueue {
     dir: PathBuf,
     options: DiskQueueOptions,
     main: Buffer,
+    /// Bodies read ahead by `reader`.
+    ready: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
+    reader: AbortHandle,
     parked: Mutex<HashMap<String, Arc<DiskQueue>>>,
+}
+
+/// Bodies read ahead of the sender: enough that it finds the next one when it is done with one,
+/// or wants to join small ones.
+const READ_AHEAD_BODIES: usize = 4;
+
+impl Drop for DiskQueue {
+    fn drop(&mut self) {
+        // What was read ahead stays undelivered in the buffer.
+        self.reader.abort();
+    }
 }
 
 impl DiskQueue {
     /// Opens the buffers in `dir`, those of parked data streams that are left from before too.
     ///
+    /// Must be called within a tokio runtime.
+    ///
     /// # Errors
     /// When a buffer cannot be opened. Damage is no error: it is logged and counted.
     pub fn open(dir: &Path, options: DiskQueueOptions) -> Result<Self, buffer::Error> {
         let main = open(&dir.join("main"), options.main.clone())?;
-        let queue = Self {
-            dir: dir.to_owned(),
-            options,
-            main,
-            parked: Mutex::new(HashMap::new()),
-        };
+        let queue = Self::over(main, dir.to_owned(), options);
         let parked_dir = queue.dir.join("parked");
         for entry in std::fs::read_dir(&parked_dir)
             .into_iter()
@@ -56,6 +69,19 @@ impl DiskQueue {
             queue.open_parked(&data_stream)?;
         }
         Ok(queue)
+    }
+
+    fn over(main: Buffer, dir: PathBuf, options: DiskQueueOptions) -> Self {
+        let (sender, ready) = mpsc::channel(READ_AHEAD_BODIES);
+        let reader = tokio::spawn(read_ahead(main.clone(), sender)).abort_handle();
+        Self {
+            dir,
+            options,
+            main,
+            ready: tokio::sync::Mutex::new(ready),
+            reader,
+            parked: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Reserves room for a body of at most `bytes`, its head included.
@@ -131,12 +157,7 @@ impl DiskQueue {
             parked_max_bytes: 0,
         };
         let dir = self.dir.join("parked").join(escape(data_stream));
-        let queue = Arc::new(DiskQueue {
-            main: open(&dir, options.main.clone())?,
-            dir,
-            options,
-            parked: Mutex::new(HashMap::new()),
-        });
+        let queue = Arc::new(Self::over(open(&dir, options.main.clone())?, dir, options));
         parked.insert(data_stream.to_owned(), Arc::clone(&queue));
         Ok(queue)
     }
@@ -175,39 +196,45 @@ fn open(dir: &Path, options: buffer::Options) -> Result<Buffer, buffer::Error> {
     Ok(buffer)
 }
 
+/// Reads bodies off the reactor, so that [`Queue::next`] only takes what is there and can be
+/// dropped at any moment.
+async fn read_ahead(buffer: Buffer, ready: mpsc::Sender<Queued>) {
+    while let Some(entry) = buffer.next().await {
+        let id = entry.id;
+        let from = buffer.clone();
+        let Ok(read) = tokio::task::spawn_blocking(move || from.read(id)).await else {
+            return;
+        };
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                error!(%error, "cannot read a body back from the buffer");
+                continue;
+            }
+        };
+        let meta = match BodyMeta::decode(&entry.head) {
+            Ok(meta) => meta,
+            Err(error) => {
+                // The checksum was right, so another version wrote it: kept, not sent.
+                error!(%error, entry = %id, "cannot read the head of a buffer entry: left in place");
+                continue;
+            }
+        };
+        let queued = Queued {
+            id: id.0,
+            meta,
+            bytes,
+            posted_ms: entry.posted_ms,
+        };
+        if ready.send(queued).await.is_err() {
+            return;
+        }
+    }
+}
+
 impl Queue for DiskQueue {
     fn next(&self) -> BoxFuture<'_, Option<Queued>> {
-        Box::pin(async move {
-            loop {
-                let entry = self.main.next().await?;
-                let buffer = self.main.clone();
-                let id = entry.id;
-                let read = tokio::task::spawn_blocking(move || buffer.read(id)).await;
-                let bytes = match read {
-                    Ok(Ok(bytes)) => bytes,
-                    Ok(Err(error)) => {
-                        error!(%error, "cannot read a body back from the buffer");
-                        continue;
-                    }
-                    // Only when the runtime is shutting down.
-                    Err(_) => return None,
-                };
-                match BodyMeta::decode(&entry.head) {
-                    Ok(meta) => {
-                        return Some(Queued {
-                            id: id.0,
-                            meta,
-                            bytes,
-                            posted_ms: entry.posted_ms,
-                        });
-                    }
-                    Err(error) => {
-                        // The checksum was right: an unknown version of the head. Kept, not sent.
-                        error!(%error, entry = %id, "cannot read the head of a buffer entry: left in place");
-                    }
-                }
-            }
-        })
+        Box::pin(async move { self.ready.lock().await.recv().await })
     }
 
     fn posted(&self, id: u64, wall_ms: u64) {
