@@ -27,11 +27,12 @@ impl Metrics {
         }
     }
 
-    /// The sum of all samples of `name` whose labels hold `labels`; 0 when there is none.
+    /// The sum of all samples of `name` whose labels hold `labels`; 0 when there is none. The
+    /// prefix `tailrace_` may be left out.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.samples
             .iter()
-            .filter(|sample| sample.name == name)
+            .filter(|sample| sample.is_named(name))
             .filter(|sample| {
                 let has = |(key, value): &(&str, &str)| {
                     sample.labels.get(*key).is_some_and(|it| it == value)
@@ -49,7 +50,7 @@ impl Metrics {
 
     /// Whether there is any sample of that name.
     pub fn has(&self, name: &str) -> bool {
-        self.samples.iter().any(|sample| sample.name == name)
+        self.samples.iter().any(|sample| sample.is_named(name))
     }
 
     /// All names, once each.
@@ -62,6 +63,12 @@ impl Metrics {
         names.sort_unstable();
         names.dedup();
         names
+    }
+}
+
+impl Sample {
+    fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.name.strip_prefix("tailrace_") == Some(name)
     }
 }
 

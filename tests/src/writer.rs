@@ -85,7 +85,7 @@ pub fn write_event(container: &mut Container, n: u32) -> io::Result<()> {
             log.line_as(Iostream::Stdout, line.as_bytes(), said.as_bytes())
         }
         6 => {
-            let line = format!(r#"level=warn n={n} pod={pod} msg="disk is slow""#);
+            let line = format!(r#"level=warn n={n} pod={pod} state=slow"#);
             log.line(Iostream::Stdout, line.as_bytes())
         }
         11 => log.event(Iostream::Stderr, trace(&pod, n).as_bytes()),

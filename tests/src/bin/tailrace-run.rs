@@ -62,11 +62,11 @@ fn main() -> anyhow::Result<()> {
          curl -s '{url}/{DATA_STREAM}/_search?size=1&sort=@timestamp:desc&pretty'\n  \
          curl -s '{url}/{DATA_STREAM}/_count?q=log.level:error'\n  \
          curl -s '{url}/{DATA_STREAM}/_search?q=message:payment&size=2&pretty'\n  \
-         {bin} status --config {config}\n  \
+         {bin} status --address {aggregator}\n  \
          curl -s {agent}/metrics\n\
          Ctrl-C stops everything.\n",
         bin = bin_dir().join("tailrace-aggregator").display(),
-        config = scratch.path().join("aggregator.yaml").display(),
+        aggregator = parts.aggregator_http.url().trim_start_matches("http://"),
         agent = parts.agent_http.url(),
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -116,7 +116,7 @@ fn live_line(agent: &Http, aggregator: &Http, before: (SystemTime, u64)) -> (Str
             .unwrap_or_default()
     };
     let (agent, aggregator) = (scrape(agent), scrape(aggregator));
-    let lines = agent.count("tailrace_lines_read_total", &[]);
+    let lines = agent.count("tail_lines_read_total", &[]);
     let seconds = before
         .0
         .elapsed()
@@ -126,9 +126,9 @@ fn live_line(agent: &Http, aggregator: &Http, before: (SystemTime, u64)) -> (Str
     let per_second = lines.saturating_sub(before.1) as f64 / seconds;
     let line = format!(
         "{lines:>9} lines read, {per_second:>6.0} a second, lag {:>8} B {:>5.1} s | {:>9} documents indexed",
-        agent.count("tailrace_lag_bytes", &[]),
-        agent.sum("tailrace_lag_seconds", &[]),
-        aggregator.count("tailrace_documents_indexed_total", &[]),
+        agent.count("agent_lag_bytes", &[]),
+        agent.sum("agent_lag_seconds", &[]),
+        aggregator.count("store_docs_indexed_total", &[]),
     );
     (line, lines)
 }

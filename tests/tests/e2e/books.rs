@@ -43,14 +43,14 @@ fn the_books_balance_per_namespace() {
         });
         wait::until_ok(LIMIT, "the books to balance", || {
             let (agent, aggregator) = (agent.metrics()?, aggregator.metrics()?);
-            let read = agent.count("tailrace_tail_bytes_read_total", &label);
-            let acknowledged = agent.count("tailrace_tail_bytes_acknowledged_total", &label);
-            let lost = agent.count("tailrace_tail_bytes_lost_total", &label);
+            let read = agent.count("tail_bytes_read_total", &label);
+            let acknowledged = agent.count("tail_bytes_acknowledged_total", &label);
+            let lost = agent.count("tail_bytes_lost_total", &label);
             anyhow::ensure!(
                 (read, acknowledged, lost) == (bytes, bytes, 0),
                 "{bytes} written, {read} read, {acknowledged} acknowledged, {lost} lost"
             );
-            let indexed = aggregator.count("tailrace_store_docs_indexed_total", &label);
+            let indexed = aggregator.count("store_docs_indexed_total", &label);
             anyhow::ensure!(indexed == events, "{events} events, {indexed} indexed");
             Ok(())
         })
@@ -77,7 +77,8 @@ fn audit_finds_no_gap_and_then_the_one_that_was_made() {
         .unwrap()
         .assert_clean();
     let config = aggregator.config_path().display().to_string();
-    let audit = || aggregator.command(&["audit", "--config", &config]).unwrap();
+    let arguments = ["audit", "--config", &config, "--pod", "audited-0"];
+    let audit = || aggregator.command(&arguments).unwrap();
     let clean = audit();
     assert!(clean.status.success(), "{}", said(&clean));
 
@@ -117,8 +118,9 @@ fn commands_for_people_answer() {
         .unwrap()
         .assert_clean();
     let config = aggregator.config_path().display().to_string();
+    let address = format!("127.0.0.1:{}", aggregator.port());
     let status = aggregator
-        .command(&["status", "--config", &config])
+        .command(&["status", "--address", &address])
         .unwrap();
     assert!(
         status.status.success() && said(&status).contains("main"),
@@ -131,7 +133,7 @@ fn commands_for_people_answer() {
     assert!(check.status.success(), "{}", said(&check));
     let buffer = aggregator
         .data_dir()
-        .join("buffer/main")
+        .join("outputs/main/main")
         .display()
         .to_string();
     for command in ["ls", "verify"] {

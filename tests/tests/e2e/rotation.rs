@@ -178,8 +178,8 @@ fn a_deleted_file_that_is_open_is_read_to_its_end() {
     }
     // The agent has the file open, for its lines are on their way to nobody.
     wait::until_ok(LIMIT, "the agent to notice that nobody is there", || {
-        let tries = agent.metrics()?.count("tailrace_agent_retries_total", &[]);
-        anyhow::ensure!(tries > 0, "no try has failed yet");
+        let failing = agent.metrics()?.count("agent_aggregators_failing", &[]);
+        anyhow::ensure!(failing > 0, "no try has failed yet");
         Ok(())
     })
     .unwrap();
