@@ -190,80 +190,59 @@ fn in_context(head: &[u8], start: usize, end: usize, upper: bool) -> Option<Leve
     if !begins_level(word[0]) {
         return None;
     }
+    // Most words are no levels: the context is looked at last.
+    let level = Level::from_text(word)?;
     let before = start.checked_sub(1).map(|i| head[i]);
     let after = head.get(end).copied();
-    let bracketed = matches!(
+    let is_bracketed = matches!(
         (before, after),
         (Some(b'['), Some(b']')) | (Some(b'<'), Some(b'>')) | (Some(b'('), Some(b')'))
     );
-    let free = !matches!(
+    let is_free = !matches!(
         before,
         Some(b'-' | b'.' | b'/' | b'=' | b'\'' | b'"' | b':' | b'@')
     ) && !matches!(
         after,
         Some(b'-' | b'.' | b'/' | b'=' | b'\'' | b'"' | b'(' | b'@')
     );
-    let named = || {
-        let before = &head[..start];
-        let before = before.strip_suffix(b"\"").unwrap_or(before);
-        [
-            &b"level="[..],
-            b"lvl=",
-            b"severity=",
-            b"level:",
-            b"level: ",
-            b"level\":",
-            b"level\": ",
-        ]
-        .iter()
-        .any(|name| before.ends_with(name))
-    };
+    if is_named(&head[..start]) {
+        return Some(level);
+    }
     let fits = if upper {
-        bracketed || free || named()
+        is_bracketed || is_free
     } else {
-        bracketed
+        is_bracketed
             || (start == 0 && after == Some(b':'))
-            || (matches!(before, Some(b'|')) && matches!(after, Some(b'|')))
-            || (before == Some(b' ') && after == Some(b' ') && head[..start].ends_with(b"| "))
-            || named()
+            || (before == Some(b'|') && after == Some(b'|'))
+            || (after == Some(b' ') && head[..start].ends_with(b"| "))
     };
-    if !fits {
-        return None;
-    }
-    let level = Level::from_text(word)?;
-    // Words that are also common names in upper case (HTTP, LOG, OFF) or prose count in brackets
-    // or after a name only.
-    let ambiguous = matches!(word.to_ascii_lowercase_16(), Some(w) if matches!(w.trim(), b"http" | b"log" | b"off" | b"default" | b"config" | b"note" | b"fine" | b"success" | b"fail" | b"failure" | b"silly"));
-    (!ambiguous || named()).then_some(level)
+    (fits && !is_ambiguous(word)).then_some(level)
 }
 
-/// A word of at most sixteen letters in lower case, on the stack.
-struct Lower {
-    bytes: [u8; 16],
-    len: usize,
+/// Whether what stands before a word calls it a level.
+fn is_named(before: &[u8]) -> bool {
+    let before = before.strip_suffix(b"\"").unwrap_or(before);
+    [
+        &b"level="[..],
+        b"lvl=",
+        b"severity=",
+        b"level:",
+        b"level: ",
+        b"level\":",
+        b"level\": ",
+    ]
+    .iter()
+    .any(|name| before.ends_with(name))
 }
 
-impl Lower {
-    fn trim(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-trait ToLower {
-    fn to_ascii_lowercase_16(&self) -> Option<Lower>;
-}
-
-impl ToLower for [u8] {
-    fn to_ascii_lowercase_16(&self) -> Option<Lower> {
-        let mut bytes = [0; 16];
-        let to = bytes.get_mut(..self.len())?;
-        to.copy_from_slice(self);
-        to.make_ascii_lowercase();
-        Some(Lower {
-            bytes,
-            len: self.len(),
-        })
-    }
+/// Words that are levels to some loggers and something else to everyone: they count after a name
+/// only.
+fn is_ambiguous(word: &[u8]) -> bool {
+    const WORDS: [&[u8]; 11] = [
+        b"http", b"log", b"off", b"default", b"config", b"note", b"fine", b"success", b"fail",
+        b"failure", b"silly",
+    ];
+    WORDS.iter().any(|w| w.eq_ignore_ascii_case(word))
 }
 
 /// klog and glog: `E0102 15:04:05.678901`.
