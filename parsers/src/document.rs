@@ -331,10 +331,17 @@ fn hex(number: u64) -> [u8; 16] {
     text
 }
 
-/// The range of `part`, a slice of `line`.
-pub(crate) fn span_in(line: &[u8], part: &[u8]) -> Span {
-    let start = (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize);
-    Span::line(start.min(line.len()), (start + part.len()).min(line.len()))
+/// The range of `part` in `line`; `None` when it is no slice of it.
+pub(crate) fn span_in(line: &[u8], part: &[u8]) -> Option<Span> {
+    let range = part_range(line, part)?;
+    Some(Span::line(range.start, range.end))
+}
+
+/// As the standard library's unstable `substr_range`: compares addresses only.
+fn part_range(line: &[u8], part: &[u8]) -> Option<std::ops::Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
+    (end <= line.len()).then_some(start..end)
 }
 
 #[cfg(test)]

@@ -76,7 +76,8 @@ impl Parser {
         trace_at: Option<usize>,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let trace_at = trace_at.filter(|at| *at <= line.len());
+        // A place that is none in this text, or within a character, is taken for no trace.
+        let trace_at = trace_at.filter(|at| line.get(*at).is_some_and(|b| b & 0xC0 != 0x80));
         let mut rule = None;
         if record.unparsed {
             self.fields.tags.insert(Tag::Suspect);

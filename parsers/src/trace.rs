@@ -54,14 +54,12 @@ fn some_text(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn read_line(line: &[u8]) -> Said<'_> {
-    for (go, kind) in [
-        (&b"panic: "[..], &b"panic"[..]),
-        (b"fatal error: ", b"fatal error"),
-    ] {
-        if line.starts_with(go) {
+    for go in [&b"panic: "[..], b"fatal error: "] {
+        if let Some(message) = line.strip_prefix(go) {
+            let kind = line.get(..go.len() - 2);
             return Said {
-                kind: Some(kind),
-                message: some_text(&line[go.len()..]),
+                kind,
+                message: some_text(message),
             };
         }
     }

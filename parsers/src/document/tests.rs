@@ -324,6 +324,15 @@ fn traces_and_parts_and_tags_are_written() {
         json!([{"stream": "0000000000000001", "offset": 2, "length": 3}, {"stream": "0000000000000004", "offset": 5, "length": 6}])
     );
     assert_eq!(value["tags"], json!(["prod", "partial"]));
+    // The type of a Go panic is a part of the line, too (found by fuzzing).
+    let text = "panic: no stock\n\ngoroutine 1 [running]:";
+    view.message = text.as_bytes();
+    view.trace_at = Some(0);
+    let value: Value = serde_json::from_slice(&append(&view, "{}")).unwrap();
+    assert_eq!(
+        value["error"],
+        json!({"type": "panic", "message": "no stock", "stack_trace": text})
+    );
     // A JSON line followed by a trace.
     let text = "{\"msg\":\"no\",\"level\":\"error\"}\nValueError: x\n  at y";
     view.message = text.as_bytes();
@@ -413,6 +422,13 @@ proptest! {
         }
         let tagged = value.get("tags").is_some_and(|t| t.as_array().unwrap().contains(&json!(Tag::InvalidUtf8.name())));
         prop_assert_eq!(tagged, std::str::from_utf8(&line).is_err());
+    }
+
+    #[test]
+    fn a_trace_may_be_said_to_start_anywhere(line in "[é😀a: \n]{0,20}|(panic: |java.a.BError: |Traceback )[é\n ]{0,9}", trace_at in 0usize..30) {
+        let mut view = record(line.as_bytes());
+        view.trace_at = Some(trace_at);
+        append(&view, META);
     }
 
     #[test]
