@@ -151,13 +151,13 @@ impl Parser {
             Span::line(at, at + text.len()),
             Form::Text,
         );
-        if let Some(kind) = said.kind {
-            self.fields
-                .set(FieldId::ERROR_TYPE, span_in(line, kind), Form::Text);
-        }
-        if let Some(message) = said.message {
-            self.fields
-                .set(FieldId::ERROR_MESSAGE, span_in(line, message), Form::Text);
+        for (id, part) in [
+            (FieldId::ERROR_TYPE, said.kind),
+            (FieldId::ERROR_MESSAGE, said.message),
+        ] {
+            if let Some(span) = part.and_then(|part| span_in(line, part)) {
+                self.fields.set(id, span, Form::Text);
+            }
         }
     }
 }
