@@ -9,7 +9,7 @@ use store::Resolver;
 use tokio::sync::OnceCell;
 
 /// The resolver that the store's client uses: `/etc/resolv.conf` and `/etc/hosts`.
-pub fn resolver() -> Resolver {
+pub(crate) fn resolver() -> Resolver {
     let shared: std::sync::Arc<OnceCell<TokioResolver>> = std::sync::Arc::default();
     std::sync::Arc::new(move |host: String, port: u16| {
         let shared = std::sync::Arc::clone(&shared);

@@ -139,6 +139,9 @@ pub fn register(registry: &mut Registry, source: &Arc<StatusSource>) {
     registry.register_collector(Box::new(BufferGauges(Arc::clone(source))));
 }
 
+/// Name, help and value of one gauge.
+type Gauge = (&'static str, &'static str, fn(&buffer::Stats) -> u64);
+
 struct BufferGauges(Arc<StatusSource>);
 
 impl std::fmt::Debug for BufferGauges {
@@ -158,7 +161,7 @@ impl Collector for BufferGauges {
                 Keep::Memory(_) => None,
             })
             .collect();
-        let gauges: [(&str, &str, fn(&buffer::Stats) -> u64); 5] = [
+        let gauges: [Gauge; 5] = [
             (
                 "tailrace_buffer_entries",
                 "Undelivered bodies in the buffer",

@@ -69,7 +69,7 @@ impl Encoder {
 }
 
 /// The pieces as one.
-pub fn join(mut pieces: Vec<Bytes>) -> Bytes {
+pub(super) fn join(mut pieces: Vec<Bytes>) -> Bytes {
     if pieces.len() == 1 {
         return pieces.remove(0);
     }

@@ -173,7 +173,7 @@ impl Router {
 }
 
 /// The index name for a record of `time_ns` (nanoseconds since the epoch, UTC).
-pub fn dated_index(pattern: &str, time_ns: i64) -> String {
+pub(super) fn dated_index(pattern: &str, time_ns: i64) -> String {
     let time = jiff::Timestamp::from_nanosecond(i128::from(time_ns))
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
         .to_zoned(jiff::tz::TimeZone::UTC);

@@ -25,13 +25,13 @@ struct Run {
 
 /// Collects what rules drop from one group of chunks.
 #[derive(Debug, Default)]
-pub struct DroppedRuns {
+pub(super) struct DroppedRuns {
     runs: Vec<Run>,
 }
 
 impl DroppedRuns {
     /// Takes one dropped record; `parts` are its runs of lines when they are not adjacent.
-    pub fn push(
+    pub(super) fn push(
         &mut self,
         input: usize,
         record: &framing::Record,
@@ -73,7 +73,7 @@ impl DroppedRuns {
     }
 
     /// Appends one document a run to every fragment.
-    pub fn append(
+    pub(super) fn append(
         self,
         metas: &[Arc<StreamMeta>],
         doubt_since_ms: Option<u64>,
@@ -103,7 +103,7 @@ impl DroppedRuns {
 }
 
 /// Appends the document that says that the chunk's stream is over.
-pub fn append_end(
+pub(super) fn append_end(
     fragment: &mut Fragment,
     chunk: &Chunk<'_>,
     end: &StreamEnd,

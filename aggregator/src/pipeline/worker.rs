@@ -101,7 +101,7 @@ enum Destination<'a> {
 }
 
 /// A worker's scratch memory, reused from batch to batch.
-pub struct Worker {
+pub(super) struct Worker {
     shared: Arc<Shared>,
     parser: Parser,
     rules: Arc<RuleSet>,
@@ -117,7 +117,7 @@ const KEEP_SCRATCH_BYTES: usize = 16 << 20;
 
 impl Worker {
     /// A worker over `shared`.
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         let rules = shared.rules.load_full();
         Self {
             parser: Parser::new(Arc::clone(&rules)),
@@ -135,7 +135,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the batch as a whole cannot be taken; nothing of it is then.
-    pub fn process(
+    pub(super) fn process(
         &mut self,
         body: &Bytes,
         encoding: BodyEncoding,
