@@ -102,7 +102,8 @@ pub struct SenderOptions {
     /// Longest pause. Default 60 s.
     pub retry_max: Duration,
     /// Pause before a 409 that follows an unanswered try is asked again, where there are replicas
-    /// (delivery rule 21). Default 10 s.
+    /// (delivery rule 21). Default 3 s: well below the 10 s after which an aggregator that waits
+    /// for the store answers its agent, or each try would end in doubt again.
     pub confirm_after: Duration,
     /// How long documents of one data stream are sent again on item 429 and 5xx while others pass,
     /// before they are parked. Default 2 min.
@@ -118,7 +119,7 @@ impl Default for SenderOptions {
             max_body_bytes: 8_000_000,
             retry_min: Duration::from_millis(500),
             retry_max: Duration::from_secs(60),
-            confirm_after: Duration::from_secs(10),
+            confirm_after: Duration::from_secs(3),
             park_after: Duration::from_secs(120),
             install: None,
         }

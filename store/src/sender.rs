@@ -256,7 +256,12 @@ async fn run(shared: Arc<Shared>, queue: Arc<dyn Queue>, mut stopped: watch::Rec
     let mut deliveries = JoinSet::new();
     // These never end by themselves: dropped with this task.
     let mut background = JoinSet::new();
-    background.spawn(prepare(Arc::clone(&shared)));
+    // Before the first document: without its template a store makes a plain index of a data
+    // stream's name, mapped by guesses, and no template mends that afterwards.
+    tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => return,
+        () = prepare(&shared) => {}
+    }
     background.spawn(drain_parked(Arc::clone(&shared), Arc::clone(&queue)));
     loop {
         let job = tokio::select! {
@@ -348,9 +353,14 @@ async fn deliver_job(
 }
 
 /// Finds out what the server is, puts templates, and refreshes gauges.
-async fn prepare(shared: Arc<Shared>) {
+async fn prepare(shared: &Shared) {
     let mut backoff = shared.backoff();
-    while shared.client.server().is_none() && shared.client.detect().await.is_err() {
+    while shared.client.server().is_none() {
+        let Err(error) = shared.client.detect().await else {
+            break;
+        };
+        shared.failed(&error.to_string());
+        shared.warn_limited("unreachable", &error.to_string());
         shared.pause(&mut backoff, None).await;
     }
     if let Some(options) = &shared.options.install {

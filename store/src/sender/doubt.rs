@@ -49,7 +49,19 @@ pub(crate) async fn backing(shared: &Shared, index: &str) -> Result<Backing, Sto
         Err(error) if error.status() == Some(404) => return Ok(Backing::default()),
         answer => answer?,
     };
-    Ok(backing_from(&answer))
+    let mut backing = backing_from(&answer);
+    // Replicas that a single node is told to have exist nowhere: rule 21 is for copies that do.
+    if backing.has_replicas && is_one_node(shared).await {
+        backing.has_replicas = false;
+    }
+    Ok(backing)
+}
+
+/// Whether the store has one data node. Without the right to ask, it counts as many.
+async fn is_one_node(shared: &Shared) -> bool {
+    let path = "/_cluster/health?filter_path=number_of_data_nodes";
+    let answer = shared.client.json(Method::GET, path, None).await;
+    answer.is_ok_and(|health| health["number_of_data_nodes"] == 1)
 }
 
 fn backing_from(answer: &Value) -> Backing {
