@@ -95,10 +95,11 @@ impl AggregatorSetup {
         for (key, value) in &self.more {
             yaml.push_str(&format!("{key}: {value}\n"));
         }
-        yaml.push_str(&format!(
-            "outputs:\n  - name: main\n    namespace: {}\n",
-            self.namespace
-        ));
+        yaml.push_str("outputs:\n  - name: main\n");
+        // A plain index has a name of its own.
+        if !self.output.iter().any(|(key, _)| key == "index") {
+            yaml.push_str(&format!("    namespace: {}\n", self.namespace));
+        }
         for (key, value) in &self.output {
             yaml.push_str(&format!("    {key}: {value}\n"));
         }

@@ -46,10 +46,13 @@ pub enum Fault {
         /// How many answers.
         times: u64,
     },
-    /// Connections are closed after `bytes` of a request have passed.
+    /// Connections are closed after `bytes` of requests have passed on them. For `times`
+    /// connections.
     CutRequests {
         /// Bytes from the client that still pass on each connection.
         bytes: u64,
+        /// How many connections.
+        times: u64,
     },
 }
 
@@ -212,9 +215,9 @@ impl State {
                     doomed.store(named && *times > 0, Ordering::Relaxed);
                 }
             }
-            if let Fault::CutRequests { bytes } = fault {
+            if let Fault::CutRequests { bytes, .. } = fault {
                 let left = usize::try_from(bytes.saturating_sub(passed)).unwrap_or(usize::MAX);
-                if left < n_bytes {
+                if left < n_bytes && self.take_cut() {
                     n_bytes = left;
                     to.write_all(&block[..n_bytes]).await?;
                     return Err(io::ErrorKind::ConnectionAborted.into());
@@ -258,6 +261,16 @@ impl State {
                 _ => return fault,
             }
         }
+    }
+
+    fn take_cut(&self) -> bool {
+        let mut fault = self.lock_fault();
+        let Fault::CutRequests { times, .. } = &mut *fault else {
+            return false;
+        };
+        let may = *times > 0;
+        *times = times.saturating_sub(1);
+        may
     }
 
     fn take_lost_answer(&self) -> bool {
@@ -323,7 +336,10 @@ mod tests {
     #[test]
     fn a_cut_request_never_arrives() {
         let (store, proxy, http) = parts();
-        proxy.set(Fault::CutRequests { bytes: 40 });
+        proxy.set(Fault::CutRequests {
+            bytes: 40,
+            times: 1,
+        });
         assert!(bulk(&http).is_err());
         proxy.set(Fault::Delay(Duration::from_millis(5)));
         assert_eq!(bulk(&http).unwrap(), 200);
