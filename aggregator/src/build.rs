@@ -1,5 +1,6 @@
 //! Maps the configuration to the options of the parts. The only place that knows both.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,13 +192,19 @@ fn patterns(config: &OutputConfig) -> (Vec<String>, Vec<String>) {
     }
 }
 
-/// The rules of the configuration.
+/// The rules of the configuration. A folder or file that is not there holds none: the default
+/// layout names one that a new installation has not made yet.
 ///
 /// # Errors
 /// All problems of all rules.
-pub fn rules(config: &AggregatorConfig) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>> {
-    if config.rules.is_empty() {
+pub fn rules(paths: &[PathBuf]) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>> {
+    let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().cloned().partition(|path| path.exists());
+    for path in missing {
+        tracing::warn!(path = %path.display(), "no rules there: JSON and logfmt lines need none");
+    }
+    if there.is_empty() {
         return Ok(Arc::new(parsers::RuleSet::empty()));
     }
-    parsers::RuleSet::load(&config.rules).map(Arc::new)
+    parsers::RuleSet::load(&there).map(Arc::new)
 }

@@ -128,7 +128,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
                 .context("`--config FILE` is missing; `--help` has examples")?;
             let config = load(&path)?;
             if cli.check {
-                check_rules(&config.rules)?;
+                problems_of(crate::build::rules(&config.rules).map(|rules| rules.len()))?;
                 writeln!(out, "{}: ok", path.display())?;
                 return Ok(true);
             }
@@ -161,15 +161,14 @@ fn load(path: &Path) -> anyhow::Result<AggregatorConfig> {
 }
 
 fn check_rules(paths: &[PathBuf]) -> anyhow::Result<usize> {
-    if paths.is_empty() {
-        return Ok(0);
-    }
-    parsers::RuleSet::load(paths)
-        .map(|rules| rules.len())
-        .map_err(|problems| {
-            let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!("cannot use the rules\n{}", list.join("\n"))
-        })
+    problems_of(parsers::RuleSet::load(paths).map(|rules| rules.len()))
+}
+
+fn problems_of<T>(rules: Result<T, Vec<parsers::Problem>>) -> anyhow::Result<T> {
+    rules.map_err(|problems| {
+        let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("cannot use the rules\n{}", list.join("\n"))
+    })
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -32,7 +32,7 @@ const METADATA_CACHE_BYTES: usize = 64 << 20;
 /// # Errors
 /// When a part cannot start: what it says is for the operator.
 pub(super) fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
-    let rules = build::rules(&config).map_err(|problems| {
+    let rules = build::rules(&config.rules).map_err(|problems| {
         let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("cannot load the rules:\n{}", list.join("\n"))
     })?;
@@ -235,7 +235,7 @@ fn reload(
 ) -> anyhow::Result<()> {
     let new: AggregatorConfig = config::load(path, &config::Environment::process())
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let rules = build::rules(&new).map_err(|problems| {
+    let rules = build::rules(&new.rules).map_err(|problems| {
         let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", list.join("\n"))
     })?;
