@@ -1,6 +1,8 @@
 //! The receiver with real workers and real queues behind it, asked over a real socket: what it
 //! acknowledges, what it refuses, and what it keeps.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
