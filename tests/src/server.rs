@@ -1,6 +1,6 @@
 //! OpenSearch and Elasticsearch: real nodes on 127.0.0.1.
 //!
-//! One node costs 5 to 15 s to start, so tests of one binary share one ([`Server::shared`]) and
+//! One node costs 5 to 15 s to start, so tests of one binary share one (`Server::shared`) and
 //! keep apart by data stream; tests that stop or kill it start their own. The data lies in a
 //! temporary directory and survives restarts, as does the port.
 
