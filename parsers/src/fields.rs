@@ -141,7 +141,7 @@ impl Fields {
             }
         }
         self.names_dirty |= self.walker.keys_dirty || first > 0;
-        self.assign(line, first);
+        self.assign(line, first, true);
         true
     }
 
@@ -154,17 +154,14 @@ impl Fields {
             return false;
         };
         self.names_dirty |= found.names_dirty || first > 0;
-        let message_before = self.message;
-        self.assign(line, first);
-        if found.has_words {
-            // The words stand nowhere else: the line stays the message.
-            self.message = message_before;
-        }
+        // The line stays the message, `msg` or not: people search for it as it was written.
+        self.assign(line, first, false);
         true
     }
 
-    /// Gives the members from `first` on to the fields they name.
-    fn assign(&mut self, line: &[u8], first: usize) {
+    /// Gives the members from `first` on to the fields they name; the message among them only when
+    /// `takes_message`.
+    fn assign(&mut self, line: &[u8], first: usize, takes_message: bool) {
         let mut message: Option<(u8, usize)> = None;
         for index in first..self.members.len() {
             let member = self.members[index];
@@ -190,7 +187,7 @@ impl Fields {
                 (
                     Role::Message(rank),
                     ValueKind::String | ValueKind::Text | ValueKind::Number | ValueKind::Bool,
-                ) => {
+                ) if takes_message => {
                     if message.is_none_or(|(best, _)| rank < best) {
                         message = Some((rank, index));
                     }

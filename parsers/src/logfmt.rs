@@ -12,8 +12,6 @@ use crate::span::Span;
 /// What [`scan_line`] found beside the pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Words that are no pairs: the line must stay whole.
-    pub(crate) has_words: bool,
     /// Some key may stand twice, or has a dot: names need care.
     pub(crate) names_dirty: bool,
 }
@@ -91,10 +89,7 @@ pub(crate) fn scan_line(
         }
     }
     let n_pairs = members.len() - n_before;
-    (n_pairs >= 2 && n_words * 3 <= n_pairs).then_some(Found {
-        has_words: n_words > 0,
-        names_dirty,
-    })
+    (n_pairs >= 2 && n_words * 3 <= n_pairs).then_some(Found { names_dirty })
 }
 
 /// The value at `at` and the position after it. `None` when a quote is not closed.
@@ -138,20 +133,17 @@ mod tests {
     fn pairs(line: &str) -> Option<String> {
         let mut members = Vec::new();
         let mut arena = Vec::new();
-        let found = scan_line(line.as_bytes(), 0, &mut members, &mut arena)?;
+        scan_line(line.as_bytes(), 0, &mut members, &mut arena)?;
         let bytes = crate::span::Bytes {
             line: line.as_bytes(),
             arena: &arena,
             rules: b"",
         };
         let text = |span| String::from_utf8_lossy(bytes.of(span)).into_owned();
-        let mut all: Vec<_> = members
+        let all: Vec<_> = members
             .iter()
             .map(|m| format!("{}<{}>", text(m.key), text(m.value)))
             .collect();
-        if found.has_words {
-            all.push("words".to_owned());
-        }
         Some(all.join(" "))
     }
 
@@ -167,7 +159,7 @@ mod tests {
         );
         check(r#"a="x\x1b[0m" b="#, Some(r"a<x\x1b[0m> b<>"));
         check("  a=1   b=2 ", Some("a<1> b<2>"));
-        check("a=1 b=2 c=3 word", Some("a<1> b<2> c<3> words"));
+        check("a=1 b=2 c=3 word", Some("a<1> b<2> c<3>"));
         check("a=1", None);
         check("a=1 word b=2", None);
         check("word a=1 b=2 c=3", None);

@@ -287,8 +287,10 @@ fn logfmt_lines_are_taken_apart() {
         added(
             r#"time=2024-01-02T03:04:05Z level=error msg="no \"card\"" order=17 trace_id=abc source.ip=10.0.0.1 a=1 a=2"#
         ),
-        json!({"@timestamp": "2024-01-02T03:04:05.000000000Z", "message": "no \"card\"", "log": {"level": "error"},
-            "trace": {"id": "abc"}, "source": {"ip": "10.0.0.1"}, "attributes": {"order": "17", "a": "1", "a_2": "2"},
+        json!({"@timestamp": "2024-01-02T03:04:05.000000000Z",
+            "message": r#"time=2024-01-02T03:04:05Z level=error msg="no \"card\"" order=17 trace_id=abc source.ip=10.0.0.1 a=1 a=2"#,
+            "log": {"level": "error"}, "trace": {"id": "abc"}, "source": {"ip": "10.0.0.1"},
+            "attributes": {"msg": "no \"card\"", "order": "17", "a": "1", "a_2": "2"},
             "tags": ["json_duplicate_keys"]})
     );
     assert_eq!(
