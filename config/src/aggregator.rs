@@ -97,8 +97,9 @@ section! {
         /// Longest line after joining the runtime's parts. A longer one is cut; the rest of it is
         /// a document of its own.
         max_line: ByteSize = ByteSize::mib(1) => Rule::range(ByteSize::kib(1), ByteSize::mib(64)),
-        /// An open event ends when a later line carries a time this long after its last one.
-        timeout: Duration = Duration::from_secs(5)
+        /// An open event ends when a later line of the same file carries a time this long after its
+        /// last one. A trace on stderr waits this long beside a stdout that never rests.
+        timeout: Duration = Duration::from_secs(2)
             => Rule::range(Duration::from_millis(1), Duration::from_secs(3600)),
     }
 }
