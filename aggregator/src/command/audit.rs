@@ -83,7 +83,10 @@ pub(super) async fn run(
     }
     if documents == 0 {
         // An audit of nothing proves nothing: most likely the wrong store, pattern or filter.
-        anyhow::bail!("found no document of Tailrace in `{}` with these filters", args.index);
+        anyhow::bail!(
+            "found no document of Tailrace in `{}` with these filters",
+            args.index
+        );
     }
     let reports = audit.finish();
     if args.json {
