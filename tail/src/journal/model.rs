@@ -68,7 +68,7 @@ impl Disk {
                 };
                 inode.now.truncate(inode.synced.len() + kept);
                 // The size may be written before the data.
-                if kept < extra && seed % 3 == 0 {
+                if kept < extra && seed.is_multiple_of(3) {
                     inode.now.resize(inode.now.len() + seed % 50, 0);
                 }
             } else {
