@@ -1,4 +1,6 @@
-//! Reads what an audit needs, page by page.
+//! Reads what an audit needs, page by page. Records with the same sort key are never spread over
+//! two pages: a page that starts behind a key would leave out the rest of them.
+
 use serde_json::Value;
 
 use crate::{Store, StoreError};
@@ -18,6 +20,9 @@ pub struct AuditFilter {
     pub since: Option<String>,
 }
 
+/// Most hits that servers give in one answer (`index.max_result_window`).
+const MAX_HITS: usize = 10_000;
+
 /// One page of documents, in order of stream and offset.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AuditPage {
@@ -27,11 +32,11 @@ pub struct AuditPage {
     pub after: Option<Value>,
 }
 
-/// Reads one page that starts behind `after`.
+/// Reads one page of about `size` hits that starts behind `after`.
 ///
 /// # Errors
 ///
-/// When the store does not answer as asked.
+/// When the store does not answer as asked, or holds more copies of one record than it shows.
 pub async fn audit_page(
     store: &dyn Store,
     filter: &AuditFilter,
@@ -71,14 +76,33 @@ pub async fn audit_page(
     if let Some(after) = after {
         query["search_after"] = after.clone();
     }
-    let mut answer = store.search(&filter.indices, &query).await?;
-    let hits = match answer.pointer_mut("/hits/hits").map(Value::take) {
-        Some(Value::Array(hits)) => hits,
-        _ => return Err(StoreError::Json("no `hits` in it".to_owned())),
-    };
-    let after = match hits.last() {
-        Some(last) if hits.len() >= size => Some(last["sort"].clone()),
-        _ => None,
-    };
-    Ok(AuditPage { hits, after })
+    let mut size = size.clamp(1, MAX_HITS);
+    loop {
+        query["size"] = size.into();
+        let mut answer = store.search(&filter.indices, &query).await?;
+        let mut hits = match answer.pointer_mut("/hits/hits").map(Value::take) {
+            Some(Value::Array(hits)) => hits,
+            _ => return Err(StoreError::Json("no `hits` in it".to_owned())),
+        };
+        if hits.len() < size {
+            return Ok(AuditPage { hits, after: None });
+        }
+        // More records with the last one's key may follow: they all go to the next page.
+        let last = hits.last().map(|hit| hit["sort"].clone());
+        let n_whole = hits
+            .iter()
+            .rposition(|hit| Some(&hit["sort"]) != last.as_ref())
+            .map_or(0, |at| at + 1);
+        if n_whole > 0 {
+            hits.truncate(n_whole);
+            let after = hits.last().map(|hit| hit["sort"].clone());
+            return Ok(AuditPage { hits, after });
+        }
+        if size == MAX_HITS {
+            return Err(StoreError::Json(format!(
+                "more than {MAX_HITS} records in the same place"
+            )));
+        }
+        size = size.saturating_mul(2).min(MAX_HITS);
+    }
 }
