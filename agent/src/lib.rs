@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: parsing, a queue, any state on disk besides the tailer's journal.
 //!
-//! The binary is a thin shell over [`run`]; tests start a [`Session`] in their own process.
+//! The binary is a thin shell over [`run()`]; tests start a [`Session`] in their own process.
 
 mod balance;
 mod batch;

@@ -52,7 +52,7 @@ enum Job {
 
 /// The worker threads and the queue before them.
 ///
-/// The queue holds as many jobs as there are workers times [`JOBS_A_WORKER`]; more wait in their
+/// The queue holds as many jobs as there are workers times two; more wait in their
 /// requests, whose bytes the receiver's memory limit bounds.
 #[derive(Debug)]
 pub struct Pool {
