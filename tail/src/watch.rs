@@ -29,7 +29,7 @@ pub(crate) enum Change {
     Name,
 }
 
-/// What [`Watcher::next`] answers.
+/// What [`Watcher::read`] hands over.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A name in a watched folder changed.
