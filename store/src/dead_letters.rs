@@ -193,9 +193,32 @@ async fn post(
     documents: &[Document],
     replayed: &mut Replayed,
 ) -> Result<(), StoreError> {
-    if documents.is_empty() {
-        return Ok(());
+    let mut requests = vec![documents];
+    while let Some(documents) = requests.pop() {
+        if documents.is_empty() {
+            continue;
+        }
+        let Some(refused) = post_one(client, documents, replayed).await? else {
+            continue;
+        };
+        // Too large together, or one of them spoils the request: none may stop the others.
+        match documents {
+            [_] => fail(replayed, refused.to_string()),
+            _ => {
+                let (first, second) = documents.split_at(documents.len() / 2);
+                requests.extend([second, first]);
+            }
+        }
     }
+    Ok(())
+}
+
+/// One request; answers the refusal when the server refuses the request for what is in it.
+async fn post_one(
+    client: &Elasticsearch,
+    documents: &[Document],
+    replayed: &mut Replayed,
+) -> Result<Option<StoreError>, StoreError> {
     let mut raw = Vec::new();
     for document in documents {
         append_item(
@@ -207,6 +230,9 @@ async fn post(
     }
     let (encoding, bytes) = compress(raw);
     let answer = client.post_bulk(bytes, encoding).await?;
+    if matches!(answer.status, 400 | 413) {
+        return Ok(Some(crate::elasticsearch::status_error(&answer)));
+    }
     if answer.status != 200 {
         return Err(crate::elasticsearch::status_error(&answer));
     }
@@ -228,5 +254,5 @@ async fn post(
         letters.extend_from_slice(&document.letters);
     }
     replayed.removed += client.delete(&letters).await?;
-    Ok(())
+    Ok(None)
 }

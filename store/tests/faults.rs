@@ -99,7 +99,7 @@ async fn a_body_that_is_too_large_is_split_down_to_one_document() {
     assert_eq!(counted(&metrics, "store_docs_dead_lettered_total"), 1);
 }
 
-/// One dead host costs nothing; a host that dies on the way is left for the other.
+/// One dead host of two costs nothing: the other is asked at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_host_is_passed_over() {
     let fake = FakeStore::start().await;

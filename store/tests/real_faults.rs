@@ -183,7 +183,15 @@ async fn a_body_over_max_content_length_is_split() {
         assert!(counted(&metrics, "store_requests_total{status=\"413\"") > 0);
         client.refresh(DEAD_LETTER_STREAM).await.unwrap();
         let of = json!({"query": {"term": {"tailrace.dead_letter.index": index}}});
-        assert!(client.count(DEAD_LETTER_STREAM, Some(&of)).await.unwrap() > 1);
+        let n_parts = client.count(DEAD_LETTER_STREAM, Some(&of)).await.unwrap();
+        assert!(n_parts > 1);
+        // It is as large as ever: a replay says so, keeps its letters and goes on.
+        let filter = dead_letters::Filter {
+            index: Some(index),
+            ..dead_letters::Filter::default()
+        };
+        let replayed = dead_letters::replay(&client, &filter).await.unwrap();
+        assert_eq!((replayed.failed, replayed.removed), (1, 0), "{replayed:?}");
     }
 }
 
