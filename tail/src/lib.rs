@@ -30,7 +30,7 @@ mod stream;
 mod tailer;
 mod watch;
 
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Namespace};
 pub use tailer::{Lag, StreamStatus, Tailer};
 
 /// The version of the framing rules that chunks are sealed with.

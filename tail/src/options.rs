@@ -37,6 +37,9 @@ pub struct Options {
     pub max_line: u64,
     /// How often all globs and directories are looked at again. Default 30 s.
     pub rescan_interval: Duration,
+    /// Whether inotify is used. False where it tells nothing, as on network file systems: files
+    /// are then polled. Default true.
+    pub inotify: bool,
     /// How often sizes are asked for where no inotify watch can be had. Default 1 s.
     pub poll_interval: Duration,
     /// Quiet time after which a stream's new bytes go, marked for a soft flush. Default 100 ms.
@@ -78,6 +81,7 @@ impl Options {
             ignore_older: None,
             max_line: 1 << 20,
             rescan_interval: Duration::from_secs(30),
+            inotify: true,
             poll_interval: Duration::from_secs(1),
             linger: Duration::from_millis(100),
             max_age: Duration::from_millis(200),

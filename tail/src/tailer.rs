@@ -66,8 +66,11 @@ pub struct Tailer {
     next_scan: Duration,
     /// The first look around is under way: what it finds was there before us.
     is_starting: bool,
-    unreadable: HashMap<u64, PathBuf>,
-    unreadable_now: HashMap<u64, PathBuf>,
+    /// Hashes of paths that cannot be read: as the last whole scan left them, and those that the
+    /// scan under way has met.
+    unreadable: HashSet<u64>,
+    unreadable_now: HashSet<u64>,
+    is_scanning: bool,
 
     /// Slots; a sequence is taken out while it is worked on.
     sequences: Vec<Option<Box<Sequence>>>,
@@ -139,18 +142,22 @@ impl Tailer {
         let is_fresh = state.is_empty();
         let is_unsure = !warnings.is_empty();
         let metrics = Metrics::default();
-        let watcher = match Watcher::new(Arc::clone(&options.wake)) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
+        let watcher = match options
+            .inotify
+            .then(|| Watcher::new(Arc::clone(&options.wake)))
+        {
+            Some(Ok(watcher)) => Some(watcher),
+            Some(Err(error)) => {
                 warnings.push(Warning(format!(
                     "cannot have an inotify instance: {error}: files are polled every {:?}; raise \
                      fs.inotify.max_user_instances",
                     options.poll_interval
                 )));
-                metrics.polling.set(1);
                 None
             }
+            None => None,
         };
+        metrics.polling.set(i64::from(watcher.is_none()));
         let mut tailer = Tailer {
             is_polling: watcher.is_none(),
             watcher,
@@ -165,8 +172,9 @@ impl Tailer {
             looks: VecDeque::new(),
             next_scan: Duration::ZERO,
             is_starting: true,
-            unreadable: HashMap::new(),
-            unreadable_now: HashMap::new(),
+            unreadable: HashSet::new(),
+            unreadable_now: HashSet::new(),
+            is_scanning: false,
             sequences: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the writer of a test may panic")]
 
+mod following;
 mod sim;
 
 use sim::{Fate, Node, Writer};

@@ -282,7 +282,11 @@ impl Tailer {
         let budget = self.ask_buckets(sequence, now).unwrap_or(0).max(16 << 10);
         let cap = max_bytes.min(sequence.limit).min(budget).max(4 << 10);
         // What a group could not get acknowledged at all comes again longer.
-        let cap = cap.max(sequence.target.min(sequence.limit));
+        let cap = if sequence.target > FIRST_TARGET {
+            cap.max(sequence.target.min(sequence.limit))
+        } else {
+            cap
+        };
         let mut drafts: Vec<Draft> = Vec::new();
         let mut idx = 0;
         // A stream that is found truncated begins the work again, once for each at most.

@@ -306,7 +306,10 @@ impl Tailer {
         if stream.phase == Phase::Done {
             stream.phase = Phase::Live;
         }
-        // Its bounds are not there any more.
+        // Its bounds are not there any more, but it may have been stored.
+        if sequence.sealed.is_some() {
+            stream.unsure_below = size;
+        }
         self.unseal(sequence);
         self.save(sequence, idx);
     }
@@ -726,6 +729,8 @@ impl Tailer {
         let size = match &stream.content {
             Some(content) => match content.stat() {
                 Ok((size, is_deleted)) => {
+                    // A deleted file that is still written to grows towards the bound, too.
+                    self.has_deleted |= is_deleted && size > stream.size;
                     if is_deleted && stream.deleted_since.is_none() {
                         stream.deleted_since = Some(now);
                         self.has_deleted = true;

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// turn in a circle. The agent's own back-off stands above it.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Pause after a 413 to a group that comes again as it is.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
 /// Smallest chunk that a 413 leads to.
 const MIN_LIMIT: u64 = 64 << 10;
 
@@ -128,7 +131,12 @@ impl Tailer {
                 in_doubt,
             } => (in_doubt, retry_after),
             Failure::Refused { retry_after } => (false, retry_after),
-            Failure::TooLarge => (false, Duration::ZERO),
+            // A smaller group may go at once; one that cannot be made smaller waits for an
+            // aggregator that takes it.
+            Failure::TooLarge if sealed.doubt.is_none() && sealed.bytes() > MIN_LIMIT => {
+                (false, Duration::ZERO)
+            }
+            Failure::TooLarge => (false, REFUSED_PAUSE),
         };
         if is_doubtful && sealed.doubt.is_none() {
             // Rule 11: the age counts from the try, which began when it was sealed at the

@@ -35,6 +35,7 @@ pub(super) fn sequence_key(dir: &Path, base: &[u8]) -> u64 {
 
 impl Tailer {
     pub(super) fn start_scan(&mut self) {
+        self.is_scanning = true;
         for (idx, pattern) in (0_u16..).zip(&self.patterns) {
             self.looks.push_back(Look::Folder(pattern.start(idx)));
         }
@@ -135,10 +136,10 @@ impl Tailer {
             self.is_starting = false;
             info!(files = self.metrics.files_followed.get(), "all files found");
         }
-        if self.looks.is_empty() && !self.unreadable_now.is_empty() {
+        if self.looks.is_empty() && std::mem::take(&mut self.is_scanning) {
+            // What the scan did not meet is gone or can be read by now.
             self.unreadable = std::mem::take(&mut self.unreadable_now);
-            let n = i64::try_from(self.unreadable.len()).unwrap_or(i64::MAX);
-            self.metrics.unreadable_files.set(n);
+            self.count_unreadable();
         }
     }
 
@@ -223,15 +224,19 @@ impl Tailer {
 
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
         let hash = xxh3_64(path.as_os_str().as_bytes());
-        if !self.unreadable.contains_key(&hash) && !self.unreadable_now.contains_key(&hash) {
+        // One hash a bad file: bounded by what globs find.
+        if self.unreadable.insert(hash) {
             warn!(path = %path.display(), %error, "cannot read log file, it is tried again");
+            self.count_unreadable();
         }
-        // One path a bad file: bounded by what globs find.
-        self.unreadable_now.insert(hash, path.to_path_buf());
-        let n = self.unreadable.len().max(self.unreadable_now.len());
-        self.metrics
-            .unreadable_files
-            .set(i64::try_from(n).unwrap_or(i64::MAX));
+        if self.is_scanning {
+            self.unreadable_now.insert(hash);
+        }
+    }
+
+    fn count_unreadable(&self) {
+        let n = i64::try_from(self.unreadable.len()).unwrap_or(i64::MAX);
+        self.metrics.unreadable_files.set(n);
     }
 
     /// A path that a glob matches: known and grown, new, or not ours.
