@@ -317,6 +317,13 @@ impl Session {
             }
             has_sent = true;
         }
+        if !has_sent && self.in_flight.is_empty() {
+            // No batch follows that would take the last acknowledgements to the journal.
+            if let Err(error) = tailer.commit() {
+                self.metrics.journal_errors.inc();
+                warn!(%error, "cannot write the journal");
+            }
+        }
         has_sent
     }
 
