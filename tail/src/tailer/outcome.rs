@@ -66,6 +66,10 @@ impl Tailer {
             let after = stream.acked.low();
             has_progress |= after > before || chunk.len == 0;
             all_done &= after >= chunk_end;
+            if sealed.doubt.is_some() && after < chunk_end {
+                // An earlier try may have stored more than this one (DELIVERY rule 11).
+                stream.unsure_below = stream.unsure_below.max(chunk_end);
+            }
             if let Some(counters) = counters {
                 counters.bytes_acknowledged.inc_by(after - before);
             }
