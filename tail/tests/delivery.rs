@@ -167,6 +167,36 @@ fn lost_connections_make_a_group_go_alone_then_suspect() {
     assert_eq!(seen, expected);
 }
 
+/// Rule 11: an earlier try may have stored more than the one that is answered.
+#[test]
+fn what_a_partial_answer_leaves_of_a_doubtful_group_stays_in_doubt() {
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    writer.write(4);
+    node.poll();
+    node.clock.advance(300);
+    node.poll();
+    let (group, bytes) = node.next().expect("lingered");
+    assert_eq!(group.chunks[0].doubt_ms, None);
+    node.tailer().failed(group.id, Failure::Unknown);
+    node.clock.advance(300);
+    node.poll();
+    let (group, _) = node.next().expect("comes again");
+    assert!(group.chunks[0].doubt_ms.is_some());
+    let first_line = bytes
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .expect("a line")
+        + 1;
+    let positions = tail::Positions::at(group.chunks[0].start + first_line as u64);
+    node.tailer().acked(group.id, &[positions]);
+    node.clock.advance(3000);
+    node.poll();
+    let (rest, _) = node.next().expect("the rest, flushed");
+    assert_eq!(rest.chunks[0].start, first_line as u64);
+    assert!(rest.chunks[0].doubt_ms.is_some());
+}
+
 #[test]
 fn quiet_streams_are_flushed_softly_then_hard_and_then_left_alone() {
     // Rule 7.
