@@ -14,7 +14,7 @@ SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECO
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 
-.PHONY: help run test unit e2e bench lint image fuzz binaries prune doctor
+.PHONY: help run test unit e2e bench lint image fuzz binaries web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ fuzz: prune ## every fuzz target for SECONDS=10 each (needs nightly and cargo-fu
 
 binaries: ## the programs, optimised, as tests and benchmarks use them
 	cargo build --profile fast -p agent -p aggregator -p bench
+
+web: ## the web page, from web/page/ into web/dist/ (which is committed)
+	@scripts/page.sh build
 
 doctor: ## what of the tests' needs this machine has, installing what it can
 	@scripts/doctor.sh

@@ -12,6 +12,8 @@ javas() { # the versions of all JDKs that can be found, one a line
 
 has_java() { javas | awk -v least="$1" '$1 >= least { found = 1 } END { exit !found }'; }
 
+has_node() { node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'; }
+
 install() { # install PACKAGE...: the first that there is
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
     [ -n "${updated:-}" ] || { apt-get update -qq </dev/null >/dev/null 2>&1 || true; updated=1; }
@@ -47,6 +49,9 @@ need "JDK 17+" "has_java 17" "Elasticsearch 8 runs on it (Debian: openjdk-17-jdk
     openjdk-17-jdk-headless default-jdk-headless openjdk-21-jdk-headless openjdk-25-jdk-headless
 need "JDK 21+" "has_java 21" "OpenSearch 3 and Elasticsearch 9 run on it; name one by JAVA_HOME" \
     openjdk-21-jdk-headless openjdk-25-jdk-headless
+need "Node.js 20.19+" "has_node" "the web page is built and its tests run with it (nodejs.org; Debian 13: nodejs npm)" nodejs
+need "npm" "command -v npm" "it fetches what the web page is built with (comes with Node.js; Debian: npm)" npm
+need "chromium" "command -v chromium" "the web page is tested in it (Debian: chromium)" chromium
 echo "  JDKs: $(javas | tr '\n' ' ')"
 if [ "$missing" = 1 ]; then
     echo "Tests that need what is missing will fail and say so."

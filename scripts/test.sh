@@ -21,6 +21,7 @@ step() { # step NAME COMMAND...
 set -o pipefail
 
 step "unit tests" cargo test --workspace --exclude tests --no-fail-fast
+step "web page" scripts/page.sh check
 step "programs" cargo build --profile fast -p agent -p aggregator -p bench
 export TAILRACE_BIN_DIR=$fast
 # One test binary after the other; within one, two tests at a time: they wait more than they work.

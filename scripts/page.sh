@@ -1,0 +1,47 @@
+#!/bin/bash
+# The web page: checks its types, runs its unit tests and builds it, in a copy outside the checkout.
+# `build` puts what was built into web/dist/; `check` fails when that differs from what is there.
+set -eu
+mode=${1:-check}
+root=$(cd "$(dirname "$0")/.." && pwd)
+cache=${TAILRACE_CACHE:-$HOME/.cache/tailrace}
+# A copy of its own for each checkout, so that two of them do not meet.
+copy=$cache/page-$(echo "$root" | cksum | cut -d' ' -f1)
+
+mkdir -p "$copy/page"
+exec 9>"$copy/lock"
+flock 9
+# What was deleted in the checkout must go from the copy; the packages may stay.
+find "$copy/page" -mindepth 1 -maxdepth 1 ! -name node_modules -exec rm -rf {} +
+tar -C "$root/web/page" --exclude node_modules -cf - . | tar -C "$copy/page" -xf -
+cd "$copy/page"
+export NO_COLOR=1
+if ! cmp -s package-lock.json node_modules/.installed; then
+    npm ci --ignore-scripts --no-fund --no-audit --loglevel error
+    cp package-lock.json node_modules/.installed
+fi
+npx --no-install tsc --noEmit
+npx --no-install vitest run --reporter dot
+npx --no-install vite build --logLevel warn
+
+case $mode in
+build)
+    rm -rf "$root/web/dist"
+    cp -R "$copy/dist" "$root/web/dist"
+    ;;
+check)
+    if ! diff -r "$copy/dist" "$root/web/dist" >/dev/null; then
+        echo "web/dist/ is not what web/page/ builds: run \`make web\` and commit the result" >&2
+        diff -rq "$copy/dist" "$root/web/dist" >&2 || true
+        exit 1
+    fi
+    ;;
+*)
+    echo "usage: $0 build|check" >&2
+    exit 2
+    ;;
+esac
+size=$(find "$copy/dist" -type f -exec sh -c 'gzip -9c "$1" | wc -c' _ {} \; | awk '{ sum += $1 } END { print sum }')
+echo "web page: $size bytes gzipped"
+# What everyone loads at night over a phone: kept below a limit on purpose.
+[ "$size" -lt 150000 ] || { echo "the page has grown beyond 150 kB gzipped" >&2; exit 1; }
