@@ -30,8 +30,10 @@ pub(crate) struct Writer {
 pub(crate) struct Frame<'a> {
     pub(crate) record: &'a RecordView<'a>,
     pub(crate) stream: &'a StreamContext,
-    /// The record's text, valid UTF-8.
+    /// The record's text, valid UTF-8, and what steps appended to it.
     pub(crate) bytes: Bytes<'a>,
+    /// Length of the record's own text.
+    pub(crate) n_line: usize,
     pub(crate) time_ns: i64,
     pub(crate) rule: Option<&'a str>,
 }
@@ -61,7 +63,7 @@ impl Writer {
         out.extend_from_slice(b"\",\"message\":");
         match fields.message {
             Some(slot) => append_slot(out, bytes, slot),
-            None => escape::append_string(out, bytes.line),
+            None => escape::append_string(out, &bytes.line[..frame.n_line]),
         }
         self.append_log(out, frame, bytes, fields);
         self.append_event(out, frame, bytes, fields);

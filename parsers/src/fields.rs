@@ -111,6 +111,21 @@ impl Fields {
         self.tags = Tags::NONE;
     }
 
+    /// Takes over what `other` knows of the record.
+    pub(crate) fn copy_from(&mut self, other: &Fields) {
+        self.members.clone_from(&other.members);
+        self.names_dirty = other.names_dirty;
+        self.taken.clone_from(&other.taken);
+        self.slots.copy_from_slice(&other.slots);
+        self.used = other.used;
+        self.owned = other.owned;
+        self.arena.clone_from(&other.arena);
+        self.message = other.message;
+        self.level = other.level;
+        self.time_ns = other.time_ns;
+        self.tags = other.tags;
+    }
+
     /// The value of a field that is `used`.
     #[inline]
     pub(crate) fn slot(&self, id: FieldId) -> Slot {
@@ -161,16 +176,15 @@ impl Fields {
 
     /// Gives the members from `first` on to the fields they name; the message among them only when
     /// `takes_message`.
-    fn assign(&mut self, line: &[u8], first: usize, takes_message: bool) {
+    pub(crate) fn assign(&mut self, line: &[u8], first: usize, takes_message: bool) {
         let mut message: Option<(u8, usize)> = None;
         for index in first..self.members.len() {
             let member = self.members[index];
-            let key = match member.key.source {
-                Source::Line => line
-                    .get(member.key.start as usize..member.key.end as usize)
-                    .unwrap_or_default(),
-                _ => continue,
-            };
+            // Names of rules are fields of their own already, or attributes on purpose.
+            if member.key.source == Source::Rules {
+                continue;
+            }
+            let key = self.bytes(line, member.key);
             let Some(name) = self.names.lookup(key, member.hash) else {
                 continue;
             };
@@ -181,7 +195,7 @@ impl Fields {
             };
             let taken = match (name.role, member.kind) {
                 (_, ValueKind::Object) if name.is_root => {
-                    self.flatten(line, index, key);
+                    self.flatten(line, index, name.text.as_bytes());
                     continue;
                 }
                 (
@@ -368,7 +382,7 @@ impl Fields {
         };
         match kind {
             Kind::Keyword if offer.kind == ValueKind::Array => {
-                let text = self.slice(line, offer.span);
+                let text = self.bytes(line, offer.span);
                 (!offer.dirty && kinds_of_array(text) == kinds::STRING).then_some(as_it_is)
             }
             Kind::Keyword => self.as_text(line, offer),
@@ -424,7 +438,9 @@ impl Fields {
         Span::arena(start, self.arena.len())
     }
 
-    fn slice<'a>(&'a self, line: &'a [u8], span: Span) -> &'a [u8] {
+    /// The bytes of a span of the text or of the arena.
+    #[inline(always)]
+    pub(crate) fn bytes<'a>(&'a self, line: &'a [u8], span: Span) -> &'a [u8] {
         Bytes {
             line,
             arena: &self.arena,

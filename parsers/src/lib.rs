@@ -7,15 +7,25 @@
 //! One [`Parser`] a thread; [`RuleSet`] and [`StreamContext`] are shared. The document is one line
 //! of valid JSON in valid UTF-8 without duplicate keys, whatever the record holds.
 
+#![allow(
+    dead_code,
+    reason = "the seams for steps stand before all of the steps that use them"
+)]
+
 mod parser;
 
 mod document;
+mod emit;
 mod fields;
 mod json;
 mod logfmt;
 mod trace;
 
+mod expression;
+mod pattern;
 mod rules;
+mod steps;
+mod work;
 
 mod ecs;
 mod escape;
@@ -23,6 +33,7 @@ mod level;
 mod nest;
 mod outcome;
 mod problem;
+mod quantity;
 mod span;
 mod stream;
 mod time;
@@ -31,7 +42,7 @@ pub use level::Level;
 pub use outcome::{Document, Outcome, Tag, Tags};
 pub use parser::Parser;
 pub use problem::Problem;
-pub use rules::{RuleId, RuleSet};
+pub use rules::{Explanation, RuleCounts, RuleId, RuleSet, Tried, Unmatched, Verdict};
 pub use stream::{ContextError, StreamContext};
 
 /// One record as the engine sees it.
@@ -60,4 +71,11 @@ pub struct RecordView<'a> {
     pub tags: &'a [&'static str],
     /// Framed only: no parsing at all (suspect chunks).
     pub unparsed: bool,
+}
+
+/// What authors are told of the rule language: one table, from which the reference and the JSON
+/// Schema are made, and by which rule files are checked.
+pub mod reference {
+    pub use crate::rules::{EXAMPLE_KEYS, MATCH_KEYS, RULE_KEYS};
+    pub use crate::steps::{Form, Group, Need, OptionDoc, OptionKind, StepDoc, docs};
 }

@@ -54,11 +54,15 @@ pub enum Tag {
     Unparsed,
     /// The record was not parsed on purpose (suspect chunks).
     Suspect,
+    /// The stream's metadata names a rule that there is not.
+    RuleUnknown,
+    /// A rule was not tried: the text is longer than its budget.
+    OverBudget,
 }
 
 impl Tag {
     /// All tags, in the order of their bits.
-    pub const ALL: [Tag; 11] = [
+    pub const ALL: [Tag; 13] = [
         Tag::InvalidUtf8,
         Tag::TimeOutOfRange,
         Tag::JsonTooManyFields,
@@ -70,6 +74,8 @@ impl Tag {
         Tag::JsonMixedArray,
         Tag::Unparsed,
         Tag::Suspect,
+        Tag::RuleUnknown,
+        Tag::OverBudget,
     ];
 
     /// The name in `tags`.
@@ -86,13 +92,15 @@ impl Tag {
             Tag::JsonMixedArray => "json_mixed_array",
             Tag::Unparsed => "unparsed",
             Tag::Suspect => "suspect",
+            Tag::RuleUnknown => "rule_unknown",
+            Tag::OverBudget => "over_budget",
         }
     }
 }
 
 /// A set of [`Tag`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tags(u16);
+pub struct Tags(u32);
 
 impl Tags {
     /// No tags.

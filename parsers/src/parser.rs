@@ -7,10 +7,15 @@ use crate::ecs::FieldId;
 use crate::escape;
 use crate::fields::{Fields, Form};
 use crate::level::Level;
+use crate::rules::Trace;
 use crate::rules::run::Runner;
 use crate::span::{Bytes, Span};
 use crate::trace;
-use crate::{Document, Outcome, RecordView, RuleId, RuleSet, StreamContext, Tag};
+use crate::work::Text;
+use crate::{
+    Document, Explanation, Outcome, RecordView, RuleCounts, RuleId, RuleSet, StreamContext, Tag,
+    Unmatched,
+};
 
 /// Longer records are kept as text: ranges of them are 32 bit numbers. Framing's own limit is
 /// far below.
@@ -26,6 +31,8 @@ pub struct Parser {
     writer: Writer,
     /// The record's text when its own bytes are no UTF-8.
     mended: Vec<u8>,
+    /// The record's text when steps added to it.
+    grown: Vec<u8>,
 }
 
 impl Parser {
@@ -39,12 +46,43 @@ impl Parser {
             fields,
             writer,
             mended: Vec::new(),
+            grown: Vec::new(),
         }
     }
 
     /// The rules in force.
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
+    }
+
+    /// Tries one rule alone from now on, whatever its `match` says of the stream; `None`: all as
+    /// usual.
+    pub fn only(&mut self, rule: Option<RuleId>) {
+        self.runner.only = rule;
+        self.runner.forget_stream();
+    }
+
+    /// What each rule did since the last call, by [`RuleId::index`].
+    pub fn take_counts(&mut self, mut take: impl FnMut(RuleId, &RuleCounts)) {
+        for (index, counts) in self.runner.counts.iter_mut().enumerate() {
+            if *counts != RuleCounts::default() {
+                take(RuleId(index as u32), counts);
+                *counts = RuleCounts::default();
+            }
+        }
+    }
+
+    /// The latest records (at most 32) that no rule matched, oldest first, of those since the
+    /// last call.
+    pub fn take_unmatched(&mut self, take: impl FnMut(&Unmatched)) {
+        self.runner.take_unmatched(take);
+    }
+
+    /// Says what every rule makes of a record. Counts as a try.
+    pub fn explain(&mut self, record: &RecordView<'_>, stream: &StreamContext) -> Explanation {
+        let mut trace = Trace::default();
+        self.append(record, stream, &mut Vec::new(), Some(&mut trace));
+        trace.explanation
     }
 
     /// Appends the record's document to `out`: one JSON object without newline. Appends nothing
@@ -55,14 +93,24 @@ impl Parser {
         stream: &StreamContext,
         out: &mut Vec<u8>,
     ) -> Outcome {
+        self.append(record, stream, out, None)
+    }
+
+    fn append(
+        &mut self,
+        record: &RecordView<'_>,
+        stream: &StreamContext,
+        out: &mut Vec<u8>,
+        trace: Option<&mut Trace>,
+    ) -> Outcome {
         self.fields.start(&stream.owned);
         let mut mended = std::mem::take(&mut self.mended);
         let outcome = if std::str::from_utf8(record.message).is_ok() {
-            self.append_text(record, stream, record.message, record.trace_at, out)
+            self.append_text(record, stream, record.message, record.trace_at, out, trace)
         } else {
             self.fields.tags.insert(Tag::InvalidUtf8);
             let trace_at = mend(record, &mut mended);
-            self.append_text(record, stream, &mended, trace_at, out)
+            self.append_text(record, stream, &mended, trace_at, out, trace)
         };
         self.mended = mended;
         outcome
@@ -75,10 +123,13 @@ impl Parser {
         line: &[u8],
         trace_at: Option<usize>,
         out: &mut Vec<u8>,
+        mut trace: Option<&mut Trace>,
     ) -> Outcome {
         // A place that is none in this text, or within a character, is taken for no trace.
         let trace_at = trace_at.filter(|at| line.get(*at).is_some_and(|b| b & 0xC0 != 0x80));
         let mut rule = None;
+        let mut grown = std::mem::take(&mut self.grown);
+        let mut is_grown = false;
         if record.unparsed {
             self.fields.tags.insert(Tag::Suspect);
         } else if line.len() <= MAX_PARSED {
@@ -87,16 +138,32 @@ impl Parser {
                 Some(at) if at > 0 => line[..at].trim_ascii_end().len(),
                 _ => line.len(),
             };
-            match self
-                .runner
-                .run(&self.rules, stream, line, head, &mut self.fields)
-            {
-                Ran::Dropped(rule) => return Outcome::Dropped { rule },
+            let ran = self.runner.run(
+                &self.rules,
+                stream,
+                record,
+                Text::new(line, &mut grown),
+                head,
+                &mut self.fields,
+                trace.as_deref_mut(),
+            );
+            is_grown = !grown.is_empty();
+            match ran {
+                Ran::Dropped(rule) => {
+                    self.grown = grown;
+                    return Outcome::Dropped { rule };
+                }
                 Ran::Matched(matched) => rule = Some(matched),
                 Ran::NoMatch { tried } => {
-                    let known = self.recognise(line, head) || trace_at.is_some();
-                    if tried && !known {
+                    let known = self
+                        .recognise(line, head)
+                        .or(trace_at.map(|_| "stack trace"));
+                    if tried && known.is_none() {
                         self.fields.tags.insert(Tag::Unparsed);
+                        self.runner.note_unmatched(record, line, stream);
+                    }
+                    if let Some(trace) = trace {
+                        trace.recognised(known);
                     }
                 }
             }
@@ -113,14 +180,16 @@ impl Parser {
             record,
             stream,
             bytes: Bytes {
-                line,
+                line: if is_grown { &grown } else { line },
                 arena: b"",
                 rules: self.rules.names_text(),
             },
+            n_line: line.len(),
             time_ns,
             rule: rule.map(|rule| self.rules.name(rule)),
         };
         self.writer.append(out, &frame, &mut self.fields);
+        self.grown = grown;
         let (level, tags) = (self.fields.level, self.fields.tags);
         Outcome::Document(Document {
             time_ns,
@@ -130,13 +199,13 @@ impl Parser {
         })
     }
 
-    /// Takes a line apart that says itself what it is.
+    /// Takes a line apart that says itself what it is; tells what it was.
     #[inline]
-    fn recognise(&mut self, line: &[u8], head: usize) -> bool {
+    fn recognise(&mut self, line: &[u8], head: usize) -> Option<&'static str> {
         match line[..head].trim_ascii_start().first() {
-            None => true,
-            Some(b'{') => self.fields.take_json(line, 0, head),
-            Some(_) => self.fields.take_logfmt(line, 0, head),
+            None => Some("nothing"),
+            Some(b'{') => self.fields.take_json(line, 0, head).then_some("json"),
+            Some(_) => self.fields.take_logfmt(line, 0, head).then_some("logfmt"),
         }
     }
 

@@ -1,7 +1,11 @@
-//! A set of rules, loaded from YAML files. `docs/rules.md` is the reference for authors.
+//! A set of rules, loaded from YAML files. `docs/rules/` is the reference for authors.
 
+mod condition;
 mod examples;
-mod pattern;
+mod explain;
+mod files;
+mod library;
+mod options;
 mod read;
 pub(crate) mod run;
 mod target;
@@ -12,11 +16,17 @@ use std::path::{Path, PathBuf};
 use crate::Problem;
 use crate::ecs::key_hash;
 use crate::span::{Source, Span};
-use pattern::Pattern;
-use target::Target;
-
-/// Largest rule file.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
+use crate::steps::{Step, StepDoc};
+use condition::Condition;
+pub(crate) use explain::Trace;
+pub use explain::{Explanation, Tried, Verdict};
+pub(crate) use options::Options;
+#[cfg(test)]
+pub(crate) use options::fits_kind;
+pub use read::{EXAMPLE_KEYS, MATCH_KEYS, RULE_KEYS};
+pub(crate) use read::{Reader, did_you_mean};
+pub use run::{RuleCounts, Unmatched};
+pub(crate) use target::{Place, Target, Type, parse as parse_target};
 
 /// A rule of a [`RuleSet`]: its place in the order of trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +43,8 @@ impl RuleId {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    /// All steps of all rules, in the order they were read; blocks hold their numbers.
+    pub(crate) steps: Vec<Placed>,
     /// Names of attributes, which spans with [`Source::Rules`] point into.
     names_text: Vec<u8>,
 }
@@ -41,36 +53,32 @@ pub struct RuleSet {
 struct Rule {
     name: String,
     condition: Condition,
-    steps: Vec<Step>,
+    steps: Block,
+    /// Later rules are tried as well when this one matched.
+    goes_on: bool,
+    /// Longer texts are not given to the rule.
+    max_bytes: usize,
 }
 
-/// `match`: every part that is given must hold; of a list one suffices.
-#[derive(Debug, Default)]
-struct Condition {
-    namespace: Vec<String>,
-    pod: Vec<String>,
-    container: Vec<String>,
-    starts_with: Vec<Vec<u8>>,
-    contains: Vec<memchr::memmem::Finder<'static>>,
-}
+/// A list of steps: numbers of [`RuleSet::steps`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Block(pub(crate) Vec<u32>);
 
+/// A step, and where it stands in its file.
 #[derive(Debug)]
-enum Step {
-    Pattern(Pattern, Vec<Hole>),
-    Regex(Box<regex::bytes::Regex>, Vec<Hole>),
-    Json,
-    Logfmt,
-    Drop,
+pub(crate) struct Placed {
+    pub(crate) step: Box<dyn Step>,
+    pub(crate) doc: &'static StepDoc,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
-/// Where a captured text goes; attributes' names are in the set's `names_text`.
-#[derive(Debug)]
-struct Hole {
-    target: Target,
-    /// Group of the regex; number of the hole of a pattern.
-    group: usize,
-    name: Span,
-    hash: u32,
+/// A field as a rule names it, ready to be filled: its name is in the set's `names_text`.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    pub(crate) target: Target,
+    pub(crate) name: Span,
+    pub(crate) hash: u32,
 }
 
 impl RuleSet {
@@ -81,10 +89,7 @@ impl RuleSet {
 
     /// The rules that ship with Tailrace (`parsers/rules/*.yaml`).
     pub fn shipped() -> &'static [(&'static str, &'static str)] {
-        &[
-            ("nginx.yaml", include_str!("../rules/nginx.yaml")),
-            ("redis.yaml", include_str!("../rules/redis.yaml")),
-        ]
+        library::SHIPPED
     }
 
     /// Loads rule files; a folder stands for its `*.yaml` and `*.yml` in the order of their names.
@@ -95,15 +100,7 @@ impl RuleSet {
     /// of one name, examples that come out differently.
     pub fn load(paths: &[PathBuf]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut texts = Vec::new();
-        for path in paths {
-            for file in files(path, &mut problems) {
-                match read_file(&file) {
-                    Ok(text) => texts.push((file, text)),
-                    Err(what) => problems.push(of_file(&file, what)),
-                }
-            }
-        }
+        let texts = files::read(paths, &mut problems);
         let texts: Vec<_> = texts
             .iter()
             .map(|(path, text)| (path.as_path(), text.as_str()))
@@ -121,15 +118,13 @@ impl RuleSet {
     }
 
     fn build(texts: &[(&Path, &str)], mut problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
-        let mut set = Self::default();
         let mut tests = Vec::new();
-        for (path, text) in texts {
-            read::file(path, text, &mut set, &mut tests, &mut problems);
-        }
+        let set = read::files(texts, &mut tests, &mut problems);
         // Examples of a set that is not whole would fail for reasons that are listed already.
-        if problems.is_empty() {
-            examples::check(&mut set, &tests, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        let set = examples::check(set, &tests, &mut problems);
         if problems.is_empty() {
             Ok(set)
         } else {
@@ -152,6 +147,12 @@ impl RuleSet {
         self.rules.get(rule.index()).map_or("", |rule| &rule.name)
     }
 
+    /// The rule of a name.
+    pub fn find(&self, name: &str) -> Option<RuleId> {
+        let index = self.rules.iter().position(|rule| rule.name == name)?;
+        Some(RuleId(index as u32))
+    }
+
     /// All names in the order the rules are tried.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| rule.name.as_str())
@@ -162,10 +163,11 @@ impl RuleSet {
         &self.names_text
     }
 
-    fn hole(&mut self, target: Target, group: usize) -> Hole {
+    /// Makes a target ready to be filled.
+    fn field(&mut self, target: Target) -> Field {
         let mut name = Span::EMPTY;
         let mut hash = 0;
-        if let target::Place::Attribute(text) = &target.place {
+        if let Place::Attribute(text) = &target.place {
             let start = self.names_text.len() as u32;
             self.names_text.extend_from_slice(text.as_bytes());
             name = Span {
@@ -175,56 +177,7 @@ impl RuleSet {
             };
             hash = key_hash(text.as_bytes());
         }
-        Hole {
-            target,
-            group,
-            name,
-            hash,
-        }
-    }
-}
-
-/// The rule files that a path stands for.
-fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
-    if !path.is_dir() {
-        return vec![path.to_owned()];
-    }
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => {
-            problems.push(of_file(path, format!("cannot list the folder: {error}")));
-            return Vec::new();
-        }
-    };
-    let is_rules = |file: &PathBuf| file.extension().is_some_and(|e| e == "yaml" || e == "yml");
-    let mut files: Vec<_> = entries
-        .filter_map(|e| e.ok().map(|e| e.path()))
-        .filter(is_rules)
-        .collect();
-    files.sort();
-    files
-}
-
-fn read_file(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|e| format!("cannot read the file: {e}"))?
-        .len();
-    if size > MAX_FILE {
-        return Err(format!(
-            "the file is larger than {} MiB",
-            MAX_FILE / 1024 / 1024
-        ));
-    }
-    std::fs::read_to_string(path).map_err(|e| format!("cannot read the file: {e}"))
-}
-
-fn of_file(path: &Path, what: String) -> Problem {
-    Problem {
-        file: path.to_owned(),
-        line: 0,
-        column: 0,
-        what,
-        hint: None,
+        Field { target, name, hash }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The examples of rules: run when a set is loaded; one that comes out differently refuses it.
 //!
-//! An example tries its own rule alone, whatever `match` says of namespace, pod and container,
-//! and looks at the document as it would be indexed.
+//! An example tries its own rule alone, whatever `match` says of the stream, and looks at the
+//! document as it would be indexed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::yaml::Place;
-use super::{Condition, RuleId, RuleSet};
+use super::{RuleId, RuleSet};
+use crate::time::{Moment, Zone, parse_rfc3339};
 use crate::{Outcome, Parser, Problem, RecordView, StreamContext};
 
 /// An example of a rule.
@@ -18,83 +19,45 @@ pub(super) struct Test {
     pub(super) path: PathBuf,
     pub(super) place: Place,
     pub(super) rule: RuleId,
+    pub(super) example: Example,
+}
+
+/// A line, and what must become of it.
+#[derive(Debug, Default)]
+pub(super) struct Example {
     pub(super) line: String,
+    pub(super) is_stderr: Option<bool>,
+    pub(super) metadata: Vec<(String, String)>,
+    pub(super) time: Option<String>,
     pub(super) expected: Expected,
 }
 
 /// What an example must give.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Expected {
     /// Each field has this value, as text; `None`: the document has no such field.
     Fields(Vec<(String, Place, Option<String>)>),
+    #[default]
     NoMatch,
     Dropped,
 }
 
-/// Runs all examples.
-pub(super) fn check(set: &mut RuleSet, tests: &[Test], problems: &mut Vec<Problem>) {
-    let Ok(stream) = StreamContext::new(b"{}") else {
-        return;
-    };
-    // A parser shares its rules: they are lent to one for the time, one rule at a time.
-    let mut rules = std::mem::take(set);
-    let mut done = Vec::new();
-    let all = std::mem::take(&mut rules.rules);
-    for (index, mut rule) in all.into_iter().enumerate() {
-        let own: Vec<&Test> = tests.iter().filter(|t| t.rule.index() == index).collect();
-        if !own.is_empty() {
-            let Condition {
-                namespace,
-                pod,
-                container,
-                ..
-            } = &mut rule.condition;
-            let kept = [namespace, pod, container].map(std::mem::take);
-            rules.rules = vec![rule];
-            let shared = Arc::new(rules);
-            let mut parser = Parser::new(Arc::clone(&shared));
-            for test in own {
-                check_one(&mut parser, &stream, test, problems);
-            }
-            drop(parser);
-            // No one else holds the set: the parser is gone.
-            rules = Arc::into_inner(shared).unwrap_or_default();
-            let Some(mut back) = rules.rules.pop() else {
-                return;
-            };
-            let [namespace, pod, container] = kept;
-            back.condition.namespace = namespace;
-            back.condition.pod = pod;
-            back.condition.container = container;
-            rule = back;
-        }
-        done.push(rule);
+/// Runs all examples; gives the set back.
+pub(super) fn check(set: RuleSet, tests: &[Test], problems: &mut Vec<Problem>) -> RuleSet {
+    // A parser shares its rules: they are lent to one for the time.
+    let shared = Arc::new(set);
+    let mut parser = Parser::new(Arc::clone(&shared));
+    for test in tests {
+        parser.only(Some(test.rule));
+        check_one(&mut parser, test, problems);
     }
-    rules.rules = done;
-    *set = rules;
+    drop(parser);
+    // No one else holds the set: the parser is gone.
+    Arc::into_inner(shared).unwrap_or_default()
 }
 
-fn check_one(
-    parser: &mut Parser,
-    stream: &StreamContext,
-    test: &Test,
-    problems: &mut Vec<Problem>,
-) {
-    let record = RecordView {
-        message: test.line.as_bytes(),
-        iostream: None,
-        time_ns: Some(0),
-        now_ns: 0,
-        stream: 0,
-        offset: 0,
-        length: 0,
-        parts: &[],
-        trace_at: None,
-        tags: &[],
-        unparsed: false,
-    };
-    let mut out = Vec::new();
-    let outcome = parser.append_document(&record, stream, &mut out);
+fn check_one(parser: &mut Parser, test: &Test, problems: &mut Vec<Problem>) {
+    let example = &test.example;
     let mut report = |place: Place, what: String| {
         let (file, line, column) = (test.path.clone(), place.line, place.column);
         problems.push(Problem {
@@ -105,7 +68,39 @@ fn check_one(
             hint: None,
         });
     };
-    match (&test.expected, outcome) {
+    let metadata: serde_json::Map<String, Value> = example
+        .metadata
+        .iter()
+        .map(|(key, value)| (key.clone(), Value::String(value.clone())))
+        .collect();
+    let Ok(stream) = StreamContext::new(Value::Object(metadata).to_string().as_bytes()) else {
+        return;
+    };
+    let time_ns = match &example.time {
+        None => 0,
+        Some(text) => match parse_rfc3339(text.as_bytes(), Zone::Required) {
+            Some(Moment::At(ns)) => ns,
+            _ => return report(test.place, format!("`{text}` is no RFC 3339 time")),
+        },
+    };
+    let record = RecordView {
+        message: example.line.as_bytes(),
+        iostream: example
+            .is_stderr
+            .map(|is_stderr| if is_stderr { "stderr" } else { "stdout" }),
+        time_ns: Some(time_ns),
+        now_ns: time_ns,
+        stream: 0,
+        offset: 0,
+        length: 0,
+        parts: &[],
+        trace_at: None,
+        tags: &[],
+        unparsed: false,
+    };
+    let mut out = Vec::new();
+    let outcome = parser.append_document(&record, &stream, &mut out);
+    match (&example.expected, outcome) {
         (Expected::Dropped, Outcome::Dropped { .. }) => {}
         (_, Outcome::Dropped { .. }) => {
             report(
@@ -126,9 +121,10 @@ fn check_one(
         }
         (Expected::Fields(fields), Outcome::Document(document)) => {
             if document.rule.is_none() {
+                let why = why_not(parser, &record, &stream);
                 report(
                     test.place,
-                    "example failed: the rule did not match".to_owned(),
+                    format!("example failed: the rule did not match{why}"),
                 );
                 return;
             }
@@ -148,6 +144,15 @@ fn check_one(
                 }
             }
         }
+    }
+}
+
+/// Why the one rule that the parser tries did not match.
+fn why_not(parser: &mut Parser, record: &RecordView<'_>, stream: &StreamContext) -> String {
+    let explanation = parser.explain(record, stream);
+    match explanation.rules.first() {
+        Some(tried) => format!(": {}", tried.verdict),
+        None => String::new(),
     }
 }
 

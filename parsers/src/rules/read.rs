@@ -1,41 +1,212 @@
 //! YAML trees to rules. Collects every problem instead of stopping at the first.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
-use regex::bytes::RegexBuilder;
 
+use super::condition::{Condition, Part};
 use super::examples::{Expected, Test};
-use super::pattern::Pattern;
+use super::options::{self, Options};
 use super::target::{self, Target};
 use super::yaml::{self, Key, Node, Place, Value};
-use super::{Condition, Rule, RuleId, RuleSet, Step};
+use super::{Block, Field, Placed, Rule, RuleId, RuleSet};
 use crate::Problem;
+use crate::steps::{Entry, Need, OptionDoc, OptionKind, STEPS, Step, StepDoc};
 
-/// Memory that a compiled regex may take.
-const MAX_REGEX: usize = 2 * 1024 * 1024;
+/// Text given to a rule that sets no limit of its own. Framing's limit is the same by default.
+const MAX_BYTES: &str = "1MiB";
 
-/// Reads the rules of a file into `set`, and their examples into `tests`.
-pub(super) fn file(
-    path: &Path,
-    text: &str,
-    set: &mut RuleSet,
-    tests: &mut Vec<Test>,
-    problems: &mut Vec<Problem>,
-) {
-    let mut reader = Reader { path, problems };
-    match yaml::documents(text) {
-        Err((place, what)) => reader.report(place, what, None),
-        Ok(documents) => {
-            for node in documents.iter().filter(|node| !node.is_null()) {
-                reader.rule(node, set, tests);
-            }
-        }
+/// The keys of a rule.
+pub static RULE_KEYS: &[OptionDoc] = &[
+    OptionDoc {
+        name: "name",
+        kind: OptionKind::Text,
+        need: Need::Required,
+        doc: "letters, digits, `_ - . /`, at most 128; no two rules share one. It stands in `tailrace.rule` of every document that the rule made",
+    },
+    OptionDoc {
+        name: "match",
+        kind: OptionKind::Match,
+        need: Need::Optional,
+        doc: "which records the rule is for; all when it is left out",
+    },
+    OptionDoc {
+        name: "steps",
+        kind: OptionKind::Steps,
+        need: Need::Required,
+        doc: "what to do, in order. All must succeed, else what they did is undone and the next rule is tried",
+    },
+    OptionDoc {
+        name: "continue",
+        kind: OptionKind::Bool,
+        need: Need::Default("false"),
+        doc: "try the rules after this one as well when it matched; what it did is kept",
+    },
+    OptionDoc {
+        name: "max_bytes",
+        kind: OptionKind::Size,
+        need: Need::Default(MAX_BYTES),
+        doc: "the rule's budget: a longer text is kept unparsed, tagged `over_budget`",
+    },
+    OptionDoc {
+        name: "examples",
+        kind: OptionKind::Examples,
+        need: Need::Optional,
+        doc: "lines and what becomes of them; checked whenever the rules are loaded",
+    },
+];
+
+/// The keys of `match`. Every part that is given must hold; of a list one entry suffices.
+pub static MATCH_KEYS: &[OptionDoc] = &[
+    key("namespace", OptionKind::Globs, "the pod's namespace"),
+    key("pod", OptionKind::Globs, "the pod's name"),
+    key("container", OptionKind::Globs, "the container's name"),
+    key("node", OptionKind::Globs, "the node's name"),
+    key(
+        "image",
+        OptionKind::Globs,
+        "the container's image, with or without its tag",
+    ),
+    key(
+        "labels",
+        OptionKind::GlobMap,
+        "labels of the pod, each with what its value must be",
+    ),
+    key(
+        "annotations",
+        OptionKind::GlobMap,
+        "annotations of the pod, likewise",
+    ),
+    key(
+        "metadata",
+        OptionKind::GlobMap,
+        "any other field of the stream's metadata, `cloud.region` say",
+    ),
+    key("file", OptionKind::Globs, "the path of the log file"),
+    key(
+        "iostream",
+        OptionKind::Choices(&["stdout", "stderr"]),
+        "which of the container's two outputs",
+    ),
+    key(
+        "source",
+        OptionKind::Globs,
+        "where the stream comes from: `container`, `file`, or the name of another source",
+    ),
+    key(
+        "starts_with",
+        OptionKind::Texts,
+        "what the text begins with, compared as it stands",
+    ),
+    key(
+        "contains",
+        OptionKind::Texts,
+        "what the text holds somewhere, compared as it stands",
+    ),
+    key(
+        "not",
+        OptionKind::Match,
+        "the same keys: no part of it may hold",
+    ),
+];
+
+/// The keys of an example. One of `fields`, `no_match` and `dropped` says what is expected.
+pub static EXAMPLE_KEYS: &[OptionDoc] = &[
+    OptionDoc {
+        name: "line",
+        kind: OptionKind::Text,
+        need: Need::Optional,
+        doc: "the text; several lines for one that framing joins",
+    },
+    OptionDoc {
+        name: "lines",
+        kind: OptionKind::Texts,
+        need: Need::Optional,
+        doc: "the same as a list of lines",
+    },
+    key(
+        "iostream",
+        OptionKind::Choice(&["stdout", "stderr"]),
+        "which output it came from",
+    ),
+    key(
+        "metadata",
+        OptionKind::ScalarMap,
+        "metadata of its stream, as flat names: `kubernetes.namespace: shop`",
+    ),
+    key(
+        "time",
+        OptionKind::Text,
+        "the runtime's time of the line, RFC 3339; 1970 when left out",
+    ),
+    key(
+        "fields",
+        OptionKind::ScalarMap,
+        "fields of the document, by their dotted names; values are compared as text, `null` says that there is no such field, others do not matter",
+    ),
+    key(
+        "no_match",
+        OptionKind::True,
+        "the rule does not match this line",
+    ),
+    key("dropped", OptionKind::True, "the rule drops this line"),
+];
+
+const fn key(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionDoc {
+    OptionDoc {
+        name,
+        kind,
+        need: Need::Optional,
+        doc,
     }
 }
 
+/// Reads rule files, and their examples into `tests`.
+pub(super) fn files(
+    texts: &[(&Path, &str)],
+    tests: &mut Vec<Test>,
+    problems: &mut Vec<Problem>,
+) -> RuleSet {
+    let mut set = RuleSet::default();
+    let mut trees = Vec::new();
+    for (path, text) in texts {
+        match yaml::documents(text) {
+            Ok(documents) => trees.push((*path, documents)),
+            Err((place, what)) => {
+                let (file, hint) = (path.to_path_buf(), None);
+                problems.push(Problem {
+                    file,
+                    line: place.line,
+                    column: place.column,
+                    what,
+                    hint,
+                });
+            }
+        }
+    }
+    let mut library = Library::default();
+    for (path, documents) in &trees {
+        library.add(path, documents);
+    }
+    for (path, documents) in &trees {
+        let mut reader = Reader {
+            path: path.to_path_buf(),
+            problems,
+            set: &mut set,
+            targets: Vec::new(),
+            library: &library,
+            using: Vec::new(),
+        };
+        for node in documents.iter().filter(|node| !node.is_null()) {
+            reader.rule(node, tests);
+        }
+    }
+    set
+}
+
 /// The nearest of `known` when it is near enough to be a slip of the finger.
-pub(super) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
+pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
     let nearest = known.iter().min_by_key(|k| distance(word, k))?;
     (distance(word, nearest) <= 2).then(|| format!("did you mean `{nearest}`?"))
 }
@@ -61,14 +232,60 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-struct Reader<'a> {
-    path: &'a Path,
+/// Steps of rules by their names, for `use`: those of the files at hand, then those that ship.
+#[derive(Debug, Default)]
+struct Library {
+    steps: HashMap<String, (PathBuf, Node)>,
+}
+
+impl Library {
+    fn add(&mut self, path: &Path, documents: &[Node]) {
+        for node in documents {
+            let member = |name: &str| match &node.value {
+                Value::Map(members) => members
+                    .iter()
+                    .find(|(key, _)| key.text == name)
+                    .map(|(_, value)| value),
+                _ => None,
+            };
+            if let (Some(name), Some(steps)) =
+                (member("name").and_then(Node::text), member("steps"))
+            {
+                self.steps
+                    .entry(name.to_owned())
+                    .or_insert_with(|| (path.to_owned(), steps.clone()));
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<(PathBuf, Node)> {
+        if let Some(found) = self.steps.get(name) {
+            return Some(found.clone());
+        }
+        let mut shipped = Library::default();
+        for (file, text) in RuleSet::shipped() {
+            shipped.add(Path::new(file), &yaml::documents(text).unwrap_or_default());
+        }
+        shipped.steps.remove(name)
+    }
+}
+
+/// Reads the rules of a file, and what steps need of it.
+pub(crate) struct Reader<'a> {
+    path: PathBuf,
     problems: &'a mut Vec<Problem>,
+    set: &'a mut RuleSet,
+    /// What the steps of the rule at hand fill so far, to find what is filled twice.
+    targets: Vec<Target>,
+    library: &'a Library,
+    /// Rules whose steps are being read through `use`, the innermost last.
+    using: Vec<String>,
 }
 
 impl Reader<'_> {
-    fn report(&mut self, place: Place, what: impl Into<String>, hint: Option<String>) {
-        let (file, what) = (self.path.to_owned(), what.into());
+    /// Reports a problem.
+    pub(crate) fn report(&mut self, place: Place, what: impl Into<String>, hint: Option<String>) {
+        let (file, what) = (self.path.clone(), what.into());
         self.problems.push(Problem {
             file,
             line: place.line,
@@ -78,42 +295,82 @@ impl Reader<'_> {
         });
     }
 
+    /// The folder of the rule file: relative paths in it count from there.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// A field that a step fills or reads, `name` or `name:type`. `None` when it was reported.
+    pub(crate) fn field(&mut self, text: &str, place: Place) -> Option<Field> {
+        match target::parse(text) {
+            Ok(target) => Some(self.set.field(target)),
+            Err((what, hint)) => {
+                self.report(place, what, hint);
+                None
+            }
+        }
+    }
+
+    /// Like [`Reader::field`], for the field of a pattern's hole: reports when the rule fills it
+    /// already.
+    pub(crate) fn capture(&mut self, text: &str, place: Place) -> Option<Field> {
+        let field = self.field(text, place)?;
+        if let Some(what) = self
+            .targets
+            .iter()
+            .find_map(|target| target::collision(target, &field.target))
+        {
+            self.report(place, what, None);
+        }
+        self.targets.push(field.target.clone());
+        Some(field)
+    }
+
+    /// Steps that a step holds.
+    pub(crate) fn block(&mut self, node: &Node) -> Block {
+        let n_targets = self.targets.len();
+        let block = self.steps(node);
+        self.targets.truncate(n_targets);
+        block
+    }
+
+    /// The steps of another rule. `None` when there is none of this name.
+    pub(crate) fn steps_of(&mut self, name: &str, place: Place) -> Option<Block> {
+        if self.using.iter().any(|used| used == name) || self.using.len() > 8 {
+            self.report(place, format!("`{name}` uses itself"), None);
+            return Some(Block::default());
+        }
+        let (path, node) = self.library.find(name)?;
+        let outer = std::mem::replace(&mut self.path, path);
+        self.using.push(name.to_owned());
+        let block = self.steps(&node);
+        self.using.pop();
+        self.path = outer;
+        Some(block)
+    }
+
+    pub(super) fn unknown_option(&mut self, key: &Key, doc: &StepDoc) {
+        if doc.options.is_empty() {
+            let hint = format!("write `{}: {{}}`", doc.name);
+            self.report(
+                key.place,
+                format!("`{}` has no options", doc.name),
+                Some(hint),
+            );
+            return;
+        }
+        let known: Vec<&str> = doc.options.iter().map(|option| option.name).collect();
+        self.unknown(key, &known);
+    }
+
     fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Key, Node)]> {
         match &node.value {
             Value::Map(members) => Some(members),
             _ => {
-                self.report(
-                    node.place,
-                    format!("{what} must be a map, not {}", node.kind()),
-                    None,
-                );
+                let what = format!("{what} must be a map, not {}", node.kind());
+                self.report(node.place, what, None);
                 None
             }
-        }
-    }
-
-    fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
-        match &node.value {
-            Value::Scalar(text, _) => Some(text),
-            _ => {
-                self.report(
-                    node.place,
-                    format!("{what} must be a text, not {}", node.kind()),
-                    None,
-                );
-                None
-            }
-        }
-    }
-
-    /// One text, or a list of them.
-    fn texts<'n>(&mut self, node: &'n Node, what: &str) -> Vec<&'n str> {
-        match &node.value {
-            Value::List(items) => items
-                .iter()
-                .filter_map(|item| self.text(item, what))
-                .collect(),
-            _ => self.text(node, what).into_iter().collect(),
         }
     }
 
@@ -121,11 +378,8 @@ impl Reader<'_> {
         match &node.value {
             Value::List(items) => items,
             _ => {
-                self.report(
-                    node.place,
-                    format!("{what} must be a list, not {}", node.kind()),
-                    None,
-                );
+                let what = format!("{what} must be a list, not {}", node.kind());
+                self.report(node.place, what, None);
                 &[]
             }
         }
@@ -137,31 +391,61 @@ impl Reader<'_> {
         self.report(key.place, format!("unknown key `{}`", key.text), hint);
     }
 
-    fn rule(&mut self, node: &Node, set: &mut RuleSet, tests: &mut Vec<Test>) {
-        const KEYS: &[&str] = &["name", "match", "steps", "examples"];
+    /// Members of a map whose keys are known, checked for their kinds.
+    fn members<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        keys: &'static [OptionDoc],
+    ) -> Vec<(&'static str, &'n Key, &'n Node)> {
+        let mut members = Vec::new();
+        for (key, value) in self.map(node, what).unwrap_or_default() {
+            match keys.iter().find(|doc| doc.name == key.text) {
+                Some(doc) => {
+                    if options::check(self, doc.kind, &format!("`{}`", doc.name), value) {
+                        members.push((doc.name, key, value));
+                    }
+                }
+                None => {
+                    let known: Vec<&str> = keys.iter().map(|doc| doc.name).collect();
+                    self.unknown(key, &known);
+                }
+            }
+        }
+        members
+    }
+
+    fn rule(&mut self, node: &Node, tests: &mut Vec<Test>) {
         let n_problems = self.problems.len();
-        let Some(members) = self.map(node, "a rule") else {
+        if !matches!(node.value, Value::Map(_)) {
+            self.map(node, "a rule");
             return;
-        };
+        }
+        self.targets.clear();
         let mut name = None;
         let mut condition = Condition::default();
         let mut steps = None;
         let mut examples = Vec::new();
-        for (key, value) in members {
-            match key.text.as_str() {
-                "name" => name = self.name(value, set),
-                "match" => condition = self.condition(value),
-                "steps" => steps = Some(self.steps(value, set)),
+        let mut goes_on = false;
+        let mut max_bytes = size(MAX_BYTES);
+        for (key, _, value) in self.members(node, "a rule", RULE_KEYS) {
+            match key {
+                "name" => name = self.name(value),
+                "match" => condition = self.condition(value, "`match`"),
+                "steps" => steps = Some(self.steps(value)),
+                "continue" => goes_on = value.text() == Some("true"),
+                "max_bytes" => max_bytes = size(value.text().unwrap_or_default()),
                 "examples" => examples = self.examples(value),
-                _ => self.unknown(key, KEYS),
+                _ => {}
             }
         }
-        for (what, is_missing) in [
-            ("name", !members.iter().any(|(key, _)| key.text == "name")),
-            ("steps", steps.is_none()),
-        ] {
-            if is_missing {
-                self.report(node.place, format!("a rule needs `{what}`"), None);
+        for doc in RULE_KEYS.iter().filter(|doc| doc.need == Need::Required) {
+            let is_there = match &node.value {
+                Value::Map(members) => members.iter().any(|(key, _)| key.text == doc.name),
+                _ => true,
+            };
+            if !is_there {
+                self.report(node.place, format!("a rule needs `{}`", doc.name), None);
             }
         }
         let (Some(name), Some(steps)) = (name, steps) else {
@@ -170,24 +454,27 @@ impl Reader<'_> {
         if self.problems.len() > n_problems {
             return;
         }
-        let rule = RuleId(set.rules.len() as u32);
-        let path = self.path.to_owned();
-        tests.extend(examples.into_iter().map(|(place, line, expected)| Test {
-            path: path.clone(),
-            place,
-            rule,
-            line,
-            expected,
-        }));
-        set.rules.push(Rule {
+        let rule = RuleId(self.set.rules.len() as u32);
+        for (place, example) in examples {
+            let path = self.path.clone();
+            tests.push(Test {
+                path,
+                place,
+                rule,
+                example,
+            });
+        }
+        self.set.rules.push(Rule {
             name,
             condition,
             steps,
+            goes_on,
+            max_bytes,
         });
     }
 
-    fn name(&mut self, node: &Node, set: &RuleSet) -> Option<String> {
-        let name = self.text(node, "`name`")?;
+    fn name(&mut self, node: &Node) -> Option<String> {
+        let name = node.text()?;
         let is_fine = !name.is_empty()
             && name.len() <= 128
             && name
@@ -202,7 +489,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        if set.rules.iter().any(|rule| rule.name == name) {
+        if self.set.rules.iter().any(|rule| rule.name == name) {
             self.report(
                 node.place,
                 format!("there is a rule `{name}` already"),
@@ -213,246 +500,162 @@ impl Reader<'_> {
         Some(name.to_owned())
     }
 
-    fn condition(&mut self, node: &Node) -> Condition {
-        const KEYS: &[&str] = &["namespace", "pod", "container", "starts_with", "contains"];
+    fn condition(&mut self, node: &Node, what: &str) -> Condition {
         let mut condition = Condition::default();
-        for (key, value) in self.map(node, "`match`").unwrap_or_default() {
-            let texts = |this: &mut Self| -> Vec<&str> {
-                let texts = this.texts(value, &format!("`{}`", key.text));
-                if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
-                    this.report(value.place, format!("`{}` is empty", key.text), None);
-                }
-                texts
-            };
-            let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
-            match key.text.as_str() {
-                "namespace" => condition.namespace = owned(texts(self)),
-                "pod" => condition.pod = owned(texts(self)),
-                "container" => condition.container = owned(texts(self)),
+        for (name, _, value) in self.members(node, what, MATCH_KEYS) {
+            let texts: Vec<String> = value
+                .texts()
+                .into_iter()
+                .map(|(_, text)| text.to_owned())
+                .collect();
+            let is_map = matches!(name, "labels" | "annotations" | "metadata" | "not");
+            if !is_map && (texts.is_empty() || texts.iter().any(String::is_empty)) {
+                self.report(value.place, format!("`{name}` is empty"), None);
+                continue;
+            }
+            let field = |key| (Part::Field(name, key), texts.clone());
+            match name {
+                "namespace" => condition.stream.push(field("kubernetes.namespace")),
+                "pod" => condition.stream.push(field("kubernetes.pod.name")),
+                "container" => condition.stream.push(field("kubernetes.container.name")),
+                "node" => condition.stream.push(field("kubernetes.node.name")),
+                "file" => condition.stream.push(field("log.file.path")),
+                "image" => condition.stream.push((Part::Image, texts)),
+                "source" => condition.stream.push((Part::Source, texts)),
+                "labels" => self.metadata(value, "kubernetes.labels.", &mut condition),
+                "annotations" => self.metadata(value, "kubernetes.annotations.", &mut condition),
+                "metadata" => self.metadata(value, "", &mut condition),
+                "iostream" => condition.iostream = texts,
                 "starts_with" => {
-                    condition.starts_with = texts(self)
-                        .into_iter()
-                        .map(|t| t.as_bytes().to_vec())
-                        .collect();
+                    condition.starts_with = texts.into_iter().map(String::into_bytes).collect();
                 }
                 "contains" => {
-                    condition.contains = texts(self)
-                        .into_iter()
-                        .map(|t| Finder::new(t).into_owned())
+                    condition.contains = texts
+                        .iter()
+                        .map(|text| Finder::new(text).into_owned())
                         .collect();
                 }
-                _ => self.unknown(key, KEYS),
+                "not" if what == "`not`" => {
+                    self.report(value.place, "`not` within `not`", None);
+                }
+                "not" => condition.not = Some(Box::new(self.condition(value, "`not`"))),
+                _ => {}
             }
         }
         condition
     }
 
-    fn steps(&mut self, node: &Node, set: &mut RuleSet) -> Vec<Step> {
-        const KEYS: &[&str] = &["pattern", "regex", "json", "logfmt", "drop"];
-        let mut steps = Vec::new();
-        let mut targets: Vec<Target> = Vec::new();
+    fn metadata(&mut self, node: &Node, prefix: &str, condition: &mut Condition) {
+        for (key, value) in self.map(node, "it").unwrap_or_default() {
+            let globs = value
+                .texts()
+                .into_iter()
+                .map(|(_, text)| text.to_owned())
+                .collect();
+            condition
+                .stream
+                .push((Part::Any(format!("{prefix}{}", key.text)), globs));
+        }
+    }
+
+    fn steps(&mut self, node: &Node) -> Block {
+        let mut block = Block::default();
         let items = self.list(node, "`steps`");
-        if items.is_empty() {
+        if items.is_empty() && matches!(node.value, Value::List(_)) {
             self.report(node.place, "a rule needs at least one step", None);
         }
+        let mut is_dropped = false;
         for item in items {
-            let Some(members) = self.map(item, "a step") else {
-                continue;
+            let (key, value) = match &item.value {
+                // `- json` is `- json: {}`.
+                Value::Scalar(text, _) => {
+                    let (place, text) = (item.place, text.clone());
+                    (Key { place, text }, None)
+                }
+                _ => {
+                    let Some(members) = self.map(item, "a step") else {
+                        continue;
+                    };
+                    let [(key, value)] = members else {
+                        let hint = "each step begins with its own `- `".to_owned();
+                        self.report(item.place, "a step has exactly one key", Some(hint));
+                        continue;
+                    };
+                    (key.clone(), Some(value))
+                }
             };
-            let [(key, value)] = members else {
-                let hint = "each step begins with its own `- `".to_owned();
-                self.report(item.place, "a step has exactly one key", Some(hint));
-                continue;
-            };
-            if let Some(Step::Drop) = steps.last() {
+            if is_dropped {
                 self.report(key.place, "nothing can follow `drop`", None);
             }
-            let step = match key.text.as_str() {
-                "pattern" => self.pattern(value, set),
-                "regex" => self.regex(value, set),
-                "json" => self.no_options(value, "json").then_some(Step::Json),
-                "logfmt" => self.no_options(value, "logfmt").then_some(Step::Logfmt),
-                "drop" => self.drop_step(value),
-                _ => {
-                    self.unknown(key, KEYS);
-                    None
+            is_dropped = key.text == "drop";
+            let Some(entry) = STEPS.iter().find(|entry| entry.doc.name == key.text) else {
+                let known: Vec<&str> = STEPS.iter().map(|entry| entry.doc.name).collect();
+                if self.library.find(&key.text).is_some() {
+                    let hint = format!("a rule of this name exists: write `use: {}`", key.text);
+                    self.report(
+                        key.place,
+                        format!("unknown step `{}`", key.text),
+                        Some(hint),
+                    );
+                } else {
+                    self.unknown(&key, &known);
                 }
+                continue;
             };
-            if let Some(Step::Pattern(_, holes) | Step::Regex(_, holes)) = &step {
-                for hole in holes {
-                    if let Some(what) = targets
-                        .iter()
-                        .find_map(|t| target::collision(t, &hole.target))
-                    {
-                        self.report(value.place, what, None);
-                    }
-                    targets.push(hole.target.clone());
-                }
-            }
-            steps.extend(step);
-        }
-        steps
-    }
-
-    fn no_options(&mut self, node: &Node, step: &str) -> bool {
-        match &node.value {
-            _ if node.is_null() => true,
-            Value::Map(members) if members.is_empty() => true,
-            Value::Map(members) => {
-                self.report(
-                    members[0].0.place,
-                    format!("`{step}` has no options yet"),
-                    Some(format!("write `{step}: {{}}`")),
-                );
-                false
-            }
-            _ => {
-                self.report(
-                    node.place,
-                    format!("`{step}` takes a map"),
-                    Some(format!("write `{step}: {{}}`")),
-                );
-                false
-            }
-        }
-    }
-
-    fn drop_step(&mut self, node: &Node) -> Option<Step> {
-        if self.text(node, "`drop`")? == "true" {
-            return Some(Step::Drop);
-        }
-        self.report(
-            node.place,
-            "`drop` can only be `true`",
-            Some("leave the step out to keep the record".to_owned()),
-        );
-        None
-    }
-
-    fn pattern(&mut self, node: &Node, set: &mut RuleSet) -> Option<Step> {
-        let text = self.text(node, "`pattern`")?;
-        match Pattern::compile(text) {
-            Ok(pattern) => {
-                let targets: Vec<Target> = pattern.targets().cloned().collect();
-                let holes = targets
-                    .into_iter()
-                    .enumerate()
-                    .map(|(i, t)| set.hole(t, i))
-                    .collect();
-                Some(Step::Pattern(pattern, holes))
-            }
-            Err(wrong) => {
-                let what = format!(
-                    "{}, at character {} of the pattern",
-                    wrong.what,
-                    wrong.at + 1
-                );
-                self.report(node.place, what, wrong.hint);
-                None
-            }
-        }
-    }
-
-    fn regex(&mut self, node: &Node, set: &mut RuleSet) -> Option<Step> {
-        let mut expression = None;
-        let mut renamed: Vec<(&Key, &str)> = Vec::new();
-        match &node.value {
-            Value::Map(members) => {
-                for (key, value) in members {
-                    match key.text.as_str() {
-                        "expr" => {
-                            expression = self.text(value, "`expr`").map(|text| (value.place, text))
-                        }
-                        "fields" => {
-                            for (group, target) in self.map(value, "`fields`")? {
-                                renamed.push((group, self.text(target, "a field")?));
-                            }
-                        }
-                        _ => self.unknown(key, &["expr", "fields"]),
-                    }
-                }
-            }
-            _ => expression = self.text(node, "`regex`").map(|text| (node.place, text)),
-        }
-        let Some((place, expression)) = expression else {
-            if matches!(node.value, Value::Map(_)) {
-                self.report(node.place, "`regex` needs `expr`", None);
-            }
-            return None;
-        };
-        let regex = match RegexBuilder::new(expression).size_limit(MAX_REGEX).build() {
-            Ok(regex) => regex,
-            Err(error) => {
-                // The last line says what is wrong, those before draw it.
-                let text = error.to_string();
-                let what = text
-                    .lines()
-                    .last()
-                    .unwrap_or_default()
-                    .trim_start_matches("error: ");
-                self.report(place, format!("bad expression: {what}"), None);
-                return None;
-            }
-        };
-        for (key, _) in &renamed {
-            if !regex.capture_names().flatten().any(|name| name == key.text) {
-                let names: Vec<&str> = regex.capture_names().flatten().collect();
-                let hint = did_you_mean(&key.text, &names);
-                self.report(
-                    key.place,
-                    format!("the expression has no group `{}`", key.text),
-                    hint,
-                );
-            }
-        }
-        let mut holes = Vec::new();
-        for (group, name) in regex.capture_names().enumerate() {
-            let Some(name) = name else { continue };
-            let (at, text) = match renamed.iter().find(|(key, _)| key.text == name) {
-                Some((key, text)) => (key.place, *text),
-                None => (place, name),
+            let nothing = Node {
+                place: key.place,
+                value: Value::Map(Vec::new()),
             };
-            match target::parse(text) {
-                Ok(target) => holes.push(set.hole(target, group)),
-                Err((what, hint)) => self.report(at, what, hint),
+            if let Some(step) = self.step(entry, value.unwrap_or(&nothing)) {
+                self.set.steps.push(Placed {
+                    step,
+                    doc: &entry.doc,
+                    line: key.place.line,
+                    column: key.place.column,
+                });
+                block.0.push(self.set.steps.len() as u32 - 1);
             }
         }
-        if holes.is_empty() {
-            let hint = "write `(?P<name>…)`; use `match: contains` to look for text".to_owned();
-            self.report(place, "an expression without named groups", Some(hint));
-        }
-        Some(Step::Regex(Box::new(regex), holes))
+        block
     }
 
-    fn examples(&mut self, node: &Node) -> Vec<(Place, String, Expected)> {
-        const KEYS: &[&str] = &["line", "fields", "no_match", "dropped"];
+    fn step(&mut self, entry: &'static Entry, node: &Node) -> Option<Box<dyn Step>> {
+        let options = Options::read(self, node, &entry.doc)?;
+        (entry.read)(self, &options)
+    }
+
+    fn examples(&mut self, node: &Node) -> Vec<(Place, super::examples::Example)> {
         let mut examples = Vec::new();
         for item in self.list(node, "`examples`") {
+            let mut example = super::examples::Example::default();
             let mut line = None;
             let mut expected = None;
-            for (key, value) in self.map(item, "an example").unwrap_or_default() {
-                let found = match key.text.as_str() {
+            for (name, key, value) in self.members(item, "an example", EXAMPLE_KEYS) {
+                let found = match name {
                     "line" => {
-                        line = self.text(value, "`line`").map(str::to_owned);
+                        line = value.text().map(str::to_owned);
                         continue;
                     }
-                    "fields" => self.expected_fields(value),
-                    "no_match" if self.text(value, "`no_match`") == Some("true") => {
-                        Expected::NoMatch
-                    }
-                    "dropped" if self.text(value, "`dropped`") == Some("true") => Expected::Dropped,
-                    "no_match" | "dropped" => {
-                        self.report(
-                            value.place,
-                            format!("`{}` can only be `true`", key.text),
-                            None,
-                        );
+                    "lines" => {
+                        let lines: Vec<&str> = value.texts().iter().map(|(_, t)| *t).collect();
+                        line = Some(lines.join("\n"));
                         continue;
                     }
-                    _ => {
-                        self.unknown(key, KEYS);
+                    "iostream" => {
+                        example.is_stderr = value.text().map(|text| text == "stderr");
                         continue;
                     }
+                    "metadata" => {
+                        example.metadata = self.metadata_of(value);
+                        continue;
+                    }
+                    "time" => {
+                        example.time = value.text().map(str::to_owned);
+                        continue;
+                    }
+                    "no_match" => Expected::NoMatch,
+                    "dropped" => Expected::Dropped,
+                    _ => self.expected_fields(value),
                 };
                 if expected.is_some() {
                     let what = "an example expects one thing: `fields`, `no_match` or `dropped`";
@@ -460,17 +663,38 @@ impl Reader<'_> {
                 }
                 expected = Some(found);
             }
+            let has = |names: &[&str]| match &item.value {
+                Value::Map(members) => members
+                    .iter()
+                    .any(|(key, _)| names.contains(&key.text.as_str())),
+                _ => true,
+            };
             match (line, expected) {
-                (Some(line), Some(expected)) => examples.push((item.place, line, expected)),
-                (None, _) => self.report(item.place, "an example needs `line`", None),
-                (_, None) => self.report(
+                (Some(line), Some(expected)) => {
+                    example.line = line;
+                    example.expected = expected;
+                    examples.push((item.place, example));
+                }
+                (None, _) if !has(&["line", "lines"]) => {
+                    self.report(item.place, "an example needs `line`", None);
+                }
+                (Some(_), None) if !has(&["fields", "no_match", "dropped"]) => self.report(
                     item.place,
                     "an example needs `fields`, `no_match` or `dropped`",
                     None,
                 ),
+                _ => {}
             }
         }
         examples
+    }
+
+    fn metadata_of(&mut self, node: &Node) -> Vec<(String, String)> {
+        let members = self.map(node, "`metadata`").unwrap_or_default();
+        members
+            .iter()
+            .filter_map(|(key, value)| Some((key.text.clone(), value.text()?.to_owned())))
+            .collect()
     }
 
     fn expected_fields(&mut self, node: &Node) -> Expected {
@@ -478,10 +702,15 @@ impl Reader<'_> {
         for (key, value) in self.map(node, "`fields`").unwrap_or_default() {
             let expected = match value.is_null() {
                 true => None,
-                false => self.text(value, "an expected value").map(str::to_owned),
+                false => value.text().map(str::to_owned),
             };
             fields.push((key.text.clone(), key.place, expected));
         }
         Expected::Fields(fields)
     }
+}
+
+fn size(text: &str) -> usize {
+    let bytes = crate::quantity::size_bytes(text.as_bytes()).unwrap_or_default();
+    usize::try_from(bytes).unwrap_or_default()
 }

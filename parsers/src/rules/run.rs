@@ -1,20 +1,65 @@
 //! Trying the rules on a record: in their order, the first whose steps all succeed is the one.
 //!
-//! A step that fails leaves nothing behind: what it and those before it set is forgotten.
+//! A rule that fails leaves nothing behind: what its steps set is forgotten.
 
-use regex::bytes::CaptureLocations;
+use std::time::Instant;
 
-use super::target::{Place, Type};
-use super::{Condition, Hole, Rule, RuleId, RuleSet, Step};
-use crate::StreamContext;
-use crate::ecs::FieldId;
-use crate::fields::{Fields, Form, Offer};
-use crate::json::scan::{self, NumberFit};
-use crate::json::{Member, ValueKind};
-use crate::level::Level;
+use super::explain::Verdict;
+use super::{Rule, RuleId, RuleSet, Trace};
+use crate::fields::Fields;
 use crate::parser::Ran;
-use crate::span::Span;
-use crate::time::{self, Moment};
+use crate::steps::Flow;
+use crate::work::{Memory, Text, Work};
+use crate::{RecordView, StreamContext, Tag};
+
+/// What a rule did, counted by one thread since [`Parser::take_counts`](crate::Parser::take_counts).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RuleCounts {
+    /// Records whose `match` held.
+    pub tried: u64,
+    /// Records that it matched, dropped ones included.
+    pub matched: u64,
+    /// Records that it dropped.
+    pub dropped: u64,
+    /// Records on which a step failed.
+    pub failed: u64,
+    /// Records longer than its budget.
+    pub over_budget: u64,
+    /// CPU time in nanoseconds, estimated from one record in 64.
+    pub cpu_ns: u64,
+}
+
+/// A record that no rule matched although there was one to try for its stream.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unmatched {
+    /// The text, cut after [`Unmatched::MAX_BYTES`]. Valid UTF-8 but for the cut.
+    pub line: Vec<u8>,
+    /// When it was processed, nanoseconds since the epoch.
+    pub now_ns: i64,
+    /// The pod's namespace, or nothing.
+    pub namespace: String,
+    /// The pod, or the file's path.
+    pub origin: String,
+    /// The container, or nothing.
+    pub container: String,
+}
+
+impl Unmatched {
+    /// Longest text that is kept.
+    pub const MAX_BYTES: usize = 2048;
+}
+
+/// Latest unmatched records that a thread keeps.
+const KEEP_UNMATCHED: usize = 32;
+
+/// One record in so many is timed: reading the clock costs as much as a short rule.
+const TIMED_ONE_IN: u64 = 64;
+
+/// Metadata that names the rule for a stream, the first that is there.
+const ANNOTATIONS: [&str; 2] = [
+    "kubernetes.annotations.tailrace.io/parser",
+    "kubernetes.annotations.fluentbit.io/parser",
+];
 
 /// Memory for trying rules, of one thread.
 #[derive(Debug)]
@@ -23,370 +68,268 @@ pub(crate) struct Runner {
     stream: u64,
     /// Rules whose `match` holds for the stream.
     candidates: Vec<u32>,
-    /// Start and end of each captured text.
+    /// The metadata names the rule: its `match` is not asked.
+    is_named: bool,
+    /// The metadata names a rule that there is not.
+    is_unknown: bool,
+    /// Try this rule alone, whatever its `match` says of the stream.
+    pub(crate) only: Option<RuleId>,
     found: Vec<(u32, u32)>,
-    /// For each rule and step of it: where a regex notes its groups.
-    locations: Vec<Vec<Option<CaptureLocations>>>,
+    memory: Memory,
+    /// Fields as rules that `continue` left them.
+    kept: Option<Box<Fields>>,
+    pub(crate) counts: Vec<RuleCounts>,
+    n_records: u64,
+    /// A ring: the latest is at `(first + n - 1) % KEEP_UNMATCHED`.
+    unmatched: Vec<Unmatched>,
+    first_unmatched: usize,
+    n_unmatched: usize,
 }
 
 impl Runner {
     pub(crate) fn new(rules: &RuleSet) -> Self {
-        let locations = |step: &Step| match step {
-            Step::Regex(regex, _) => Some(regex.capture_locations()),
-            _ => None,
-        };
-        let of_rule = |rule: &Rule| rule.steps.iter().map(locations).collect();
-        let locations = rules.rules.iter().map(of_rule).collect();
+        let memory = rules.steps.iter().map(|placed| placed.step.memory());
         Self {
             stream: 0,
             candidates: Vec::new(),
+            is_named: false,
+            is_unknown: false,
+            only: None,
             found: Vec::new(),
-            locations,
+            memory: memory.collect(),
+            kept: None,
+            counts: vec![RuleCounts::default(); rules.len()],
+            n_records: 0,
+            unmatched: Vec::new(),
+            first_unmatched: 0,
+            n_unmatched: 0,
         }
     }
 
-    /// Tries the rules on `line[..head]`.
+    /// Forgets which rules are for the latest stream.
+    pub(crate) fn forget_stream(&mut self) {
+        self.stream = 0;
+    }
+
+    /// Tries the rules on the first `head` bytes of `text`.
     #[inline]
-    pub(crate) fn run(
-        &mut self,
-        rules: &RuleSet,
-        stream: &StreamContext,
-        line: &[u8],
+    pub(crate) fn run<'w>(
+        &'w mut self,
+        rules: &'w RuleSet,
+        stream: &'w StreamContext,
+        record: &'w RecordView<'w>,
+        text: Text<'w>,
         head: usize,
-        fields: &mut Fields,
+        fields: &'w mut Fields,
+        trace: Option<&'w mut Trace>,
     ) -> Ran {
         if rules.is_empty() {
             return Ran::NoMatch { tried: false };
         }
         if self.stream != stream.id {
-            self.stream = stream.id;
-            self.candidates.clear();
-            let fits = |(_, rule): &(usize, &Rule)| rule.condition.fits_stream(stream);
-            let fitting = rules.rules.iter().enumerate().filter(fits);
-            self.candidates
-                .extend(fitting.map(|(index, _)| index as u32));
+            self.choose(rules, stream);
         }
-        let text = line.get(..head).unwrap_or_default();
-        for candidate in 0..self.candidates.len() {
-            let id = RuleId(self.candidates[candidate]);
-            let Some(rule) = rules.rules.get(id.index()) else {
-                continue;
-            };
-            if !rule.condition.fits_text(text) {
-                continue;
-            }
-            let before = fields.tags;
-            match self.run_steps(rule, id, line, head, fields) {
-                Some(true) => return Ran::Dropped(id),
-                Some(false) => return Ran::Matched(id),
-                None => {
-                    fields.start(&stream.owned);
-                    fields.tags = before;
-                }
-            }
+        self.n_records = self.n_records.wrapping_add(1);
+        let is_timed = self.n_records.is_multiple_of(TIMED_ONE_IN);
+        if self.is_unknown {
+            fields.tags.insert(Tag::RuleUnknown);
         }
-        Ran::NoMatch {
+        let mut work = Work {
+            text,
+            span: (0, head),
+            fields,
+            record,
+            stream,
+            rules,
+            found: &mut self.found,
+            memory: &mut self.memory,
+            step: 0,
+            trace,
+        };
+        let mut ran = Ran::NoMatch {
             tried: !self.candidates.is_empty(),
+        };
+        let all = 0..rules.len() as u32;
+        // Explaining says of each rule why it is not for this record.
+        let is_explained = work.trace.is_some() && !self.is_named && self.only.is_none();
+        let n = if is_explained {
+            all.len()
+        } else {
+            self.candidates.len()
+        };
+        for candidate in 0..n {
+            let id = match is_explained {
+                true => RuleId(candidate as u32),
+                false => RuleId(self.candidates[candidate]),
+            };
+            let (Some(rule), Some(counts)) =
+                (rules.rules.get(id.index()), self.counts.get_mut(id.index()))
+            else {
+                continue;
+            };
+            if is_explained
+                && let Some(part) = rule.condition.stream_differs(stream)
+                && let Some(trace) = &mut work.trace
+            {
+                trace.push(id, Verdict::Differs { part });
+                continue;
+            }
+            if !self.is_named
+                && let Some(part) = rule.condition.record_differs(record, work.current())
+            {
+                if let Some(trace) = &mut work.trace {
+                    let part = part.to_owned();
+                    trace.push(id, Verdict::Differs { part });
+                }
+                continue;
+            }
+            counts.tried += 1;
+            if head > rule.max_bytes {
+                counts.over_budget += 1;
+                work.fields.tags.insert(Tag::OverBudget);
+                if let Some(trace) = &mut work.trace {
+                    let max_bytes = rule.max_bytes;
+                    trace.push(id, Verdict::OverBudget { max_bytes });
+                }
+                continue;
+            }
+            let start = is_timed.then(Instant::now);
+            let is_kept = matches!(ran, Ran::Matched(_));
+            let flow = try_rule(
+                rule,
+                id,
+                &mut work,
+                self.kept.as_deref().filter(|_| is_kept),
+            );
+            if let Some(start) = start {
+                let ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                counts.cpu_ns = counts
+                    .cpu_ns
+                    .saturating_add(ns.saturating_mul(TIMED_ONE_IN));
+            }
+            match flow {
+                None => counts.failed += 1,
+                Some(Flow::Drop) => {
+                    counts.matched += 1;
+                    counts.dropped += 1;
+                    ran = Ran::Dropped(id);
+                    break;
+                }
+                Some(_) => {
+                    counts.matched += 1;
+                    ran = Ran::Matched(id);
+                    if !rule.goes_on {
+                        break;
+                    }
+                    let kept = self.kept.get_or_insert_with(|| Box::new(Fields::new()));
+                    kept.copy_from(work.fields);
+                    work.span = (0, head);
+                }
+            }
         }
+        ran
     }
 
-    /// Whether the record is to be dropped; `None` when a step failed.
-    fn run_steps(
+    /// Finds the rules for a stream.
+    fn choose(&mut self, rules: &RuleSet, stream: &StreamContext) {
+        self.stream = stream.id;
+        self.candidates.clear();
+        self.is_named = false;
+        self.is_unknown = false;
+        if let Some(only) = self.only {
+            self.candidates.push(only.0);
+            return;
+        }
+        if let Some(name) = ANNOTATIONS.iter().find_map(|key| stream.get(key)) {
+            if let Some(rule) = rules.find(name) {
+                self.candidates.push(rule.0);
+                self.is_named = true;
+                return;
+            }
+            // These two need no rule: they are recognised.
+            self.is_unknown = !matches!(name, "json" | "logfmt");
+        }
+        let fits = |(_, rule): &(usize, &Rule)| rule.condition.fits_stream(stream);
+        let fitting = rules.rules.iter().enumerate().filter(fits);
+        self.candidates
+            .extend(fitting.map(|(index, _)| index as u32));
+    }
+
+    /// Keeps a record that no rule matched, in place of the oldest one.
+    pub(crate) fn note_unmatched(
         &mut self,
-        rule: &Rule,
-        id: RuleId,
+        record: &RecordView<'_>,
         line: &[u8],
-        head: usize,
-        fields: &mut Fields,
-    ) -> Option<bool> {
-        // What the step at hand works on: the line, or the text that became the message.
-        let (mut from, mut to) = (0, head);
-        for (index, step) in rule.steps.iter().enumerate() {
-            self.found.clear();
-            let holes = match step {
-                Step::Pattern(pattern, holes) => {
-                    if !pattern.find(line, from, to, &mut self.found) {
-                        return None;
-                    }
-                    holes
-                }
-                Step::Regex(regex, holes) => {
-                    let locations = self
-                        .locations
-                        .get_mut(id.index())?
-                        .get_mut(index)?
-                        .as_mut()?;
-                    regex.captures_read(locations, line.get(from..to)?)?;
-                    for group in 0..locations.len() {
-                        let (start, end) = locations.get(group).unwrap_or((0, 0));
-                        self.found
-                            .push(((from + start) as u32, (from + end) as u32));
-                    }
-                    holes
-                }
-                Step::Json | Step::Logfmt => {
-                    // The message within this text is nearer than the text as a whole.
-                    let outer = fields.message.take();
-                    let is_taken = match step {
-                        Step::Json => fields.take_json(line, from, to),
-                        _ => fields.take_logfmt(line, from, to),
-                    };
-                    if !is_taken {
-                        return None;
-                    }
-                    fields.message = fields.message.or(outer);
-                    continue;
-                }
-                Step::Drop => return Some(true),
-            };
-            fields.names_dirty |= !fields.members.is_empty();
-            for hole in holes {
-                let (start, end) = *self.found.get(hole.group)?;
-                let (start, end) = (start as usize, end as usize);
-                if hole.target.place == Place::Message {
-                    (from, to) = (start, end);
-                }
-                if !fill(hole, line, start, end, fields) {
-                    return None;
-                }
-            }
+        stream: &StreamContext,
+    ) {
+        let at = (self.first_unmatched + self.n_unmatched) % KEEP_UNMATCHED;
+        if self.n_unmatched == KEEP_UNMATCHED {
+            self.first_unmatched = (self.first_unmatched + 1) % KEEP_UNMATCHED;
+        } else {
+            self.n_unmatched += 1;
         }
-        Some(false)
+        if self.unmatched.len() <= at {
+            self.unmatched.resize_with(at + 1, Unmatched::default);
+        }
+        let Some(slot) = self.unmatched.get_mut(at) else {
+            return;
+        };
+        slot.line.clear();
+        slot.line
+            .extend_from_slice(&line[..line.len().min(Unmatched::MAX_BYTES)]);
+        slot.now_ns = record.now_ns;
+        let origin = match stream.get("kubernetes.pod.name") {
+            Some(_) => "kubernetes.pod.name",
+            None => "log.file.path",
+        };
+        for (to, key) in [
+            (&mut slot.namespace, "kubernetes.namespace"),
+            (&mut slot.origin, origin),
+            (&mut slot.container, "kubernetes.container.name"),
+        ] {
+            to.clear();
+            to.push_str(stream.get(key).unwrap_or_default());
+        }
+    }
+
+    /// The records kept, oldest first; they are forgotten, their memory is not.
+    pub(crate) fn take_unmatched(&mut self, mut take: impl FnMut(&Unmatched)) {
+        for i in 0..self.n_unmatched {
+            let at = (self.first_unmatched + i) % KEEP_UNMATCHED;
+            self.unmatched.get(at).into_iter().for_each(&mut take);
+        }
+        (self.first_unmatched, self.n_unmatched) = (0, 0);
     }
 }
 
-/// Puts a captured text where it belongs. False when it is not of the type.
-fn fill(hole: &Hole, line: &[u8], start: usize, end: usize, fields: &mut Fields) -> bool {
-    let text = line.get(start..end).unwrap_or_default();
-    if hole.target.place == Place::Message {
-        fields.message = Some(crate::fields::Slot {
-            span: Span::line(start, end),
-            form: Form::Text,
-        });
-        return true;
-    }
-    // Logs write `-` for what there is not.
-    if matches!(text, b"" | b"-") {
-        return true;
-    }
-    let mut span = Span::line(start, end);
-    let mut kind = ValueKind::Text;
-    let mut moment = None;
-    match hole.target.kind {
-        Type::String => {}
-        Type::Int | Type::Float => {
-            let is_int = hole.target.kind == Type::Int;
-            match number_at(text, is_int) {
-                Some(skipped) => span.start += skipped as u32,
-                None => return false,
+/// Runs the steps of a rule. On failure fields are as before: as `kept` says, or fresh.
+#[inline]
+fn try_rule(rule: &Rule, id: RuleId, work: &mut Work<'_>, kept: Option<&Fields>) -> Option<Flow> {
+    let (tags, span) = (work.fields.tags, work.span);
+    match work.run(&rule.steps) {
+        Ok(flow) => {
+            if let Some(trace) = &mut work.trace {
+                let verdict = match flow {
+                    Flow::Drop => Verdict::Dropped,
+                    _ => Verdict::Matched,
+                };
+                trace.push(id, verdict);
             }
-            kind = ValueKind::Number;
+            Some(flow)
         }
-        Type::Bool => {
-            if !matches!(text, b"true" | b"false") {
-                return false;
-            }
-            kind = ValueKind::Bool;
-        }
-        Type::Ip => {
-            let ip = std::str::from_utf8(text)
-                .ok()
-                .and_then(|t| t.parse::<std::net::IpAddr>().ok());
-            if ip.is_none() {
-                return false;
-            }
-        }
-        Type::Time => {
-            moment = time::parse_any(text);
-            if moment.is_none() {
-                return false;
-            }
-        }
-    }
-    match &hole.target.place {
-        Place::Nowhere | Place::Message => {}
-        Place::Time => {
-            fields.set_time(moment);
-        }
-        Place::Level => match Level::from_text(text) {
-            Some(level) => fields.level = Some(level),
-            None => return false,
-        },
-        Place::Field(id) => {
-            let offer = Offer {
-                span,
-                kind,
-                dirty: false,
-            };
-            match moment {
-                // A time in another format than the store's.
-                Some(Moment::At(ns)) => {
-                    let span = fields.write_time(ns);
-                    fields.set(*id, span, Form::Text);
-                }
-                Some(Moment::OutOfRange) => {}
+        Err(_) => {
+            match kept {
+                Some(kept) => work.fields.copy_from(kept),
                 None => {
-                    fields.offer_field(line, *id, offer);
-                    derive(*id, line, start, end, fields);
+                    work.fields.start(&work.stream.owned);
+                    work.fields.tags = tags;
                 }
             }
-        }
-        Place::Attribute(_) => {
-            let value = match moment {
-                Some(Moment::At(ns)) => fields.write_time(ns),
-                _ => span,
-            };
-            let (key, hash) = (hole.name, hole.hash);
-            fields.members.push(Member {
-                key,
-                hash,
-                value,
-                kind,
-                dirty: false,
-                taken: false,
-            });
-        }
-    }
-    true
-}
-
-/// How many leading zeros to skip so that a text is a JSON number; `None` when it is no number.
-fn number_at(text: &[u8], is_int: bool) -> Option<usize> {
-    let zeros = text.iter().take_while(|b| **b == b'0').count();
-    let followed = text.get(zeros).is_some_and(u8::is_ascii_digit);
-    let skipped = if followed {
-        zeros
-    } else {
-        zeros.saturating_sub(1)
-    };
-    let number = text.get(skipped..)?;
-    let scanned = scan::number(number, 0)?;
-    let is_whole = number.iter().all(|b| b.is_ascii_digit() || *b == b'-');
-    let fits =
-        scanned.fit == NumberFit::Fits && scanned.end == number.len() && (is_whole || !is_int);
-    fits.then_some(skipped)
-}
-
-/// Fields that follow from another: the IP of an address, path and query of a URL.
-fn derive(id: FieldId, line: &[u8], start: usize, end: usize, fields: &mut Fields) {
-    let text = line.get(start..end).unwrap_or_default();
-    let span = Span::line(start, end);
-    let mut offer = |id: FieldId, span: Span| {
-        fields.offer_field(
-            line,
-            id,
-            Offer {
-                span,
-                kind: ValueKind::Text,
-                dirty: false,
-            },
-        );
-    };
-    match id {
-        FieldId::SOURCE_ADDRESS => offer(FieldId::SOURCE_IP, span),
-        FieldId::CLIENT_ADDRESS => offer(FieldId::CLIENT_IP, span),
-        FieldId::SERVER_ADDRESS => offer(FieldId::SERVER_IP, span),
-        FieldId::DESTINATION_ADDRESS => offer(FieldId::DESTINATION_IP, span),
-        FieldId::URL_ORIGINAL if text.starts_with(b"/") => match memchr::memchr(b'?', text) {
-            None => offer(FieldId::URL_PATH, span),
-            Some(question) => {
-                offer(FieldId::URL_PATH, Span::line(start, start + question));
-                if start + question + 1 < end {
-                    offer(FieldId::URL_QUERY, Span::line(start + question + 1, end));
-                }
+            work.span = span;
+            if let Some(trace) = &mut work.trace {
+                trace.push_failure(id);
             }
-        },
-        _ => {}
-    }
-}
-
-impl Condition {
-    fn fits_stream(&self, stream: &StreamContext) -> bool {
-        [
-            (&self.namespace, "kubernetes.namespace"),
-            (&self.pod, "kubernetes.pod.name"),
-            (&self.container, "kubernetes.container.name"),
-        ]
-        .into_iter()
-        .all(|(globs, key)| {
-            let value = stream.get(key).unwrap_or_default().as_bytes();
-            globs.is_empty() || globs.iter().any(|glob| glob_fits(glob.as_bytes(), value))
-        })
-    }
-
-    #[inline]
-    fn fits_text(&self, text: &[u8]) -> bool {
-        (self.starts_with.is_empty() || self.starts_with.iter().any(|s| text.starts_with(s)))
-            && (self.contains.is_empty() || self.contains.iter().any(|f| f.find(text).is_some()))
-    }
-}
-
-/// Whether `text` fits a glob with `*` and `?`. Linear but for the last `*`: no blow-up.
-fn glob_fits(glob: &[u8], text: &[u8]) -> bool {
-    let (mut g, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match glob.get(g) {
-            Some(b'*') => {
-                star = Some((g, t));
-                g += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == text[t] => {
-                g += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((star_g, star_t)) => {
-                    star = Some((star_g, star_t + 1));
-                    g = star_g + 1;
-                    t = star_t + 1;
-                }
-                None => return false,
-            },
+            None
         }
-    }
-    glob[g..].iter().all(|b| *b == b'*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs_fit() {
-        let check = |glob: &str, text: &str, fits| {
-            assert_eq!(
-                glob_fits(glob.as_bytes(), text.as_bytes()),
-                fits,
-                "{glob} {text}"
-            )
-        };
-        check("web", "web", true);
-        check("web", "web-1", false);
-        check("web-*", "web-1", true);
-        check("*-db-?", "shop-db-1", true);
-        check("*a*b*", "xxaxxbxx", true);
-        check("*a*b", "ab-a", false);
-        check("*", "", true);
-        check("?", "", false);
-    }
-
-    #[test]
-    fn numbers_of_lines_become_numbers_of_json() {
-        let check = |text: &str, is_int, expected: Option<&str>| {
-            let found =
-                number_at(text.as_bytes(), is_int).map(|skipped| text.get(skipped..).unwrap());
-            assert_eq!(found, expected, "{text}");
-        };
-        check("200", true, Some("200"));
-        check("007", true, Some("7"));
-        check("000", true, Some("0"));
-        check("0.25", false, Some("0.25"));
-        check("00.5", false, Some("0.5"));
-        check("0.25", true, None);
-        check("2x", true, None);
-        check("99999999999999999999", true, None);
-        check("-5", true, Some("-5"));
-        check("NaN", false, None);
     }
 }

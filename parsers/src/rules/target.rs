@@ -45,7 +45,7 @@ pub(crate) enum Place {
     Attribute(String),
 }
 
-/// A hole of a pattern or a group of a regex.
+/// Where a value goes, and its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) place: Place,

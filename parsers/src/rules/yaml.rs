@@ -57,6 +57,29 @@ impl Node {
         }
     }
 
+    /// The text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text, _) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The texts of a list, or the one text, each with its place.
+    pub(crate) fn texts(&self) -> Vec<(Place, &str)> {
+        match &self.value {
+            Value::List(items) => items
+                .iter()
+                .filter_map(|item| Some((item.place, item.text()?)))
+                .collect(),
+            _ => self
+                .text()
+                .map(|text| (self.place, text))
+                .into_iter()
+                .collect(),
+        }
+    }
+
     /// Whether it is `null`, `~` or nothing.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(text, true) if matches!(text.as_str(), "" | "~" | "null"))

@@ -6,7 +6,7 @@
 
 use memchr::memmem::Finder;
 
-use super::target::{self, Target};
+use crate::steps::Failure;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ pub(crate) struct Pattern {
 
 #[derive(Debug)]
 struct Hole {
-    target: Target,
+    /// `name` or `name:type`, as it was written.
+    name: String,
     end: End,
 }
 
@@ -44,15 +45,15 @@ pub(crate) struct Wrong {
 }
 
 impl Pattern {
-    /// Compiles a pattern. `<<` stands for a `<`.
+    /// Compiles a pattern. `<<` stands for a `<`. Gives the names of the holes, too, in order.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong, and where.
-    pub(crate) fn compile(text: &str) -> Result<Pattern, Wrong> {
+    pub(crate) fn compile(text: &str) -> Result<(Pattern, Vec<String>), Wrong> {
         // Literals and holes in turn: literal, (hole, literal)*.
         let mut literals = vec![Vec::new()];
-        let mut targets: Vec<Target> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         let wrong = |at, what: &str, hint: &str| Wrong {
             at,
             what: what.to_owned(),
@@ -85,18 +86,20 @@ impl Pattern {
                     }
                 }
             }
-            if literal.is_empty() && !targets.is_empty() {
+            if literal.is_empty() && !names.is_empty() {
                 return Err(wrong(
                     at,
                     "two holes without text between them",
                     "put what separates them in the lines there",
                 ));
             }
-            let target = target::parse(&name).map_err(|(what, hint)| Wrong { at, what, hint })?;
-            targets.push(target);
+            if let Err((what, hint)) = crate::rules::parse_target(&name) {
+                return Err(Wrong { at, what, hint });
+            }
+            names.push(name);
             literals.push(Vec::new());
         }
-        if targets.is_empty() {
+        if names.is_empty() {
             return Err(wrong(
                 0,
                 "a pattern without holes",
@@ -107,7 +110,7 @@ impl Pattern {
         let start = literals.next().unwrap_or_default();
         let mut is_quoted = start.ends_with(b"\"");
         let mut holes = Vec::new();
-        for (target, literal) in targets.into_iter().zip(literals) {
+        for (name, literal) in names.iter().zip(literals) {
             let next_is_quoted = literal.ends_with(b"\"");
             let end = match &literal[..] {
                 [] => End::Line,
@@ -116,18 +119,40 @@ impl Pattern {
                 _ => End::Literal(Box::new(Finder::new(&literal).into_owned())),
             };
             is_quoted = next_is_quoted;
-            holes.push(Hole { target, end });
+            let name = name.clone();
+            holes.push(Hole { name, end });
         }
-        Ok(Pattern { start, holes })
+        Ok((Pattern { start, holes }, names))
     }
 
-    /// The holes, in order.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.holes.iter().map(|hole| &hole.target)
+    /// The name of a hole, with its type.
+    pub(crate) fn name(&self, hole: usize) -> Option<&str> {
+        self.holes.get(hole).map(|hole| hole.name.as_str())
+    }
+
+    /// Whether text stands before the first hole.
+    pub(crate) fn begins_with_literal(&self) -> bool {
+        !self.start.is_empty()
+    }
+
+    /// The text that must be there for the match to go on when `n_found` holes are filled: `None`
+    /// when only the end of the line is missing.
+    pub(crate) fn literal_after(&self, n_found: usize) -> Option<String> {
+        let literal = match &self.holes.get(n_found)?.end {
+            End::Line => return None,
+            End::Byte(byte) => std::slice::from_ref(byte),
+            End::Literal(finder) => finder.needle(),
+            End::Quote(literal) => literal,
+        };
+        Some(String::from_utf8_lossy(literal).into_owned())
     }
 
     /// Matches `line[from..to]` whole. Appends start and end of each hole's text to `found`;
     /// leftovers stay there when it does not match.
+    ///
+    /// # Errors
+    ///
+    /// Where it ceases to match.
     #[inline]
     pub(crate) fn find(
         &self,
@@ -135,12 +160,10 @@ impl Pattern {
         from: usize,
         to: usize,
         found: &mut Vec<(u32, u32)>,
-    ) -> bool {
-        let Some(text) = line.get(from..to) else {
-            return false;
-        };
+    ) -> Result<(), Failure> {
+        let text = line.get(from..to).unwrap_or_default();
         if !text.starts_with(&self.start) {
-            return false;
+            return Err(Failure::at(from, "the text begins differently"));
         }
         let mut at = self.start.len();
         for hole in &self.holes {
@@ -151,11 +174,17 @@ impl Pattern {
                 End::Literal(finder) => (finder.find(rest), finder.needle().len()),
                 End::Quote(literal) => (find_quote(rest, literal), literal.len()),
             };
-            let Some(length) = length else { return false };
+            let Some(length) = length else {
+                return Err(Failure::at(from + at, "what ends the hole is missing"));
+            };
             found.push(((from + at) as u32, (from + at + length) as u32));
             at += length + literal;
         }
-        at == text.len()
+        if at == text.len() {
+            Ok(())
+        } else {
+            Err(Failure::at(from + at, "the text should end here"))
+        }
     }
 }
 
@@ -183,9 +212,11 @@ mod tests {
     use super::*;
 
     fn find(pattern: &str, line: &str) -> Option<Vec<String>> {
-        let pattern = Pattern::compile(pattern).unwrap();
+        let (pattern, _) = Pattern::compile(pattern).unwrap();
         let mut found = Vec::new();
-        let matches = pattern.find(line.as_bytes(), 0, line.len(), &mut found);
+        let matches = pattern
+            .find(line.as_bytes(), 0, line.len(), &mut found)
+            .is_ok();
         let text = |(s, e): &(u32, u32)| line.get(*s as usize..*e as usize).unwrap().to_owned();
         matches.then(|| found.iter().map(text).collect())
     }
@@ -251,8 +282,8 @@ mod tests {
 
         #[test]
         fn no_text_panics(pattern in "[<>:_a\" ]{0,12}", line in "[a\"\\\\ ]{0,20}") {
-            if let Ok(pattern) = Pattern::compile(&pattern) {
-                pattern.find(line.as_bytes(), 0, line.len(), &mut Vec::new());
+            if let Ok((pattern, _)) = Pattern::compile(&pattern) {
+                let _ = pattern.find(line.as_bytes(), 0, line.len(), &mut Vec::new());
             }
         }
     }

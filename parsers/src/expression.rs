@@ -1,0 +1,267 @@
+//! Regular expressions as rules use them: those that are chains of delimiters, as most of access
+//! logs are, run as byte searches ([`program`], [`matcher`]); others, and texts that would cost
+//! the searches too much, go to the `regex` crate. Both find the same: a property test watches.
+
+mod matcher;
+mod program;
+
+use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+
+use matcher::Scratch;
+use program::Program;
+
+/// Memory that a compiled expression may take.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// A compiled expression. What it finds is what the `regex` crate finds.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    text: String,
+    regex: Regex,
+    program: Option<Program>,
+}
+
+/// Memory that [`Expression::find`] needs, of one thread.
+#[derive(Debug)]
+pub(crate) struct Locations {
+    scratch: Scratch,
+    regex: CaptureLocations,
+}
+
+impl Expression {
+    /// Compiles an expression in the syntax of the `regex` crate.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in one line.
+    pub(crate) fn compile(text: &str) -> Result<Expression, String> {
+        let regex = build(text).map_err(|error| {
+            // The last line says what is wrong, those before draw it.
+            let text = error.to_string();
+            let what = text.lines().last().unwrap_or_default();
+            what.trim_start_matches("error: ").to_owned()
+        })?;
+        let hir = regex_syntax::ParserBuilder::new()
+            .utf8(false)
+            .build()
+            .parse(text);
+        let program = hir.ok().and_then(|hir| Program::compile(&hir));
+        let text = text.to_owned();
+        Ok(Expression {
+            text,
+            regex,
+            program,
+        })
+    }
+
+    /// Names of the groups, by number; group 0 is the whole match.
+    pub(crate) fn group_names(&self) -> impl Iterator<Item = Option<&str>> {
+        self.regex.capture_names()
+    }
+
+    /// Memory for [`Expression::find`], one for each thread.
+    pub(crate) fn locations(&self) -> Locations {
+        Locations {
+            scratch: Scratch::default(),
+            regex: self.regex.capture_locations(),
+        }
+    }
+
+    /// Looks for the expression in `line[from..to]`, which must be valid UTF-8. Appends start and
+    /// end of each group to `found`, counted in `line`; a group that took no part is empty.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        line: &[u8],
+        from: usize,
+        to: usize,
+        locations: &mut Locations,
+        found: &mut Vec<(u32, u32)>,
+    ) -> bool {
+        let Some(text) = line.get(from..to) else {
+            return false;
+        };
+        let base = from as u32;
+        if let Some(program) = &self.program {
+            match program.find(text, &mut locations.scratch) {
+                Ok(false) => return false,
+                Ok(true) => {
+                    let (groups, _) = locations.scratch.slots.as_chunks::<2>();
+                    found.extend(groups.iter().map(|[start, end]| match (*start, *end) {
+                        (matcher::NONE, _) | (_, matcher::NONE) => (base, base),
+                        (start, end) => (base + start, base + end),
+                    }));
+                    return true;
+                }
+                Err(matcher::GivesUp) => {}
+            }
+        }
+        let regex = &mut locations.regex;
+        if self.regex.captures_read(regex, text).is_none() {
+            return false;
+        }
+        for group in 0..regex.len() {
+            let (start, end) = regex.get(group).unwrap_or((0, 0));
+            found.push((base + start as u32, base + end as u32));
+        }
+        true
+    }
+
+    /// How far into a text that does not match its longest beginning matches, and the rest of the
+    /// expression. For people: tries every beginning that compiles.
+    pub(crate) fn how_far(&self, text: &[u8]) -> Option<(usize, &str)> {
+        let ends = self.text.char_indices().map(|(at, _)| at).rev();
+        for end in ends.filter(|end| *end > 0) {
+            let (beginning, rest) = self.text.split_at(end);
+            // A beginning that ends within a repetition or an escape means something else.
+            if rest.starts_with(['*', '+', '?', '{']) || beginning.ends_with(['\\', '|']) {
+                continue;
+            }
+            if let Some(found) = build(beginning).ok().and_then(|regex| {
+                let found = regex.find(text)?;
+                Some(found.end())
+            }) {
+                return Some((found, rest));
+            }
+        }
+        Some((0, &self.text))
+    }
+}
+
+fn build(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).size_limit(MAX_BYTES).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// nginx's access log as Fluent Bit's parsers file has it.
+    const FLUENT_BIT_NGINX: &str = r#"^(?<remote>[^ ]*) (?<host>[^ ]*) (?<user>[^ ]*) \[(?<time>[^\]]*)\] "(?<method>\S+)(?: +(?<path>[^\"]*?)(?: +\S*)?)?" (?<code>[^ ]*) (?<size>[^ ]*)(?: "(?<referer>[^\"]*)" "(?<agent>[^\"]*)")"#;
+
+    /// Groups as the `regex` crate and as [`Expression::find`] find them.
+    fn both(expression: &str, text: &str) -> (Option<Vec<(u32, u32)>>, Option<Vec<(u32, u32)>>) {
+        let compiled = Expression::compile(expression).unwrap();
+        let by_regex = compiled.regex.captures(text.as_bytes()).map(|captures| {
+            let range = |m: regex::bytes::Match<'_>| (m.start() as u32, m.end() as u32);
+            captures
+                .iter()
+                .map(|group| group.map_or((0, 0), range))
+                .collect()
+        });
+        let mut found = Vec::new();
+        let mut locations = compiled.locations();
+        let matches = compiled.find(text.as_bytes(), 0, text.len(), &mut locations, &mut found);
+        (by_regex, matches.then_some(found))
+    }
+
+    #[test]
+    fn access_logs_run_as_byte_searches() {
+        let check = |expression: &str, text: &str| {
+            let compiled = Expression::compile(expression).unwrap();
+            let program = compiled.program.as_ref().expect("it is a program");
+            assert_eq!(
+                program.find(text.as_bytes(), &mut Scratch::default()),
+                Ok(compiled.regex.is_match(text.as_bytes())),
+                "{expression} on {text}"
+            );
+            let (expected, found) = both(expression, text);
+            assert_eq!(found, expected, "{expression} on {text}");
+        };
+        for text in [
+            r#"10.0.0.1 - bob [10/Oct/2023:13:55:36 +0200] "GET /cart?id=1 HTTP/1.1" 200 512 "-" "curl/8 (ü)""#,
+            r#"10.0.0.1 - - [x] "GET /a b c" 200 512 "-" """#,
+            r#"10.0.0.1 - - [x] "GET" 400 0 "-" "-""#,
+            r#"10.0.0.1 - - [x] "" 400 0 "-" "-""#,
+            r#"10.0.0.1 - - [x] "GET / HTTP/1.1" 200 7 "-" "Mozil"#,
+            "",
+        ] {
+            check(FLUENT_BIT_NGINX, text);
+        }
+        check(
+            r"^(\d+):([XCSM]) \d{2} [A-Z][a-z]{2} (.*)$",
+            "1:M 02 Jan x y",
+        );
+        check(r"(?P<a>\w+)=(?P<b>\w+)", "no pair, then a=b");
+        check(
+            r"\b(?:[0-9A-Za-z][0-9A-Za-z-]{0,62})(?:\.[0-9a-z]+)*\b",
+            "x.y-z.example.org:80",
+        );
+        check("(?i)error: (.*)", "an ErRor: text");
+    }
+
+    #[test]
+    fn long_ways_are_left_to_the_regex_crate() {
+        let text = "a".repeat(2000);
+        let expression = Expression::compile("^(a+)+b").unwrap();
+        let program = expression.program.as_ref().unwrap();
+        assert_eq!(
+            program.find(text.as_bytes(), &mut Scratch::default()),
+            Err(matcher::GivesUp)
+        );
+        assert_eq!(both("^(a+)+b", &text), (None, None));
+    }
+
+    #[test]
+    fn what_does_not_match_says_how_far_it_went() {
+        let check = |expression: &str, text: &str, expected: (usize, &str)| {
+            let compiled = Expression::compile(expression).unwrap();
+            assert_eq!(compiled.how_far(text.as_bytes()), Some(expected));
+        };
+        check(r"^(?P<a>\d+) (?P<b>\d+)$", "12 x", (3, r"(?P<b>\d+)$"));
+        check("^abc", "x", (0, "abc"));
+    }
+
+    /// Expressions made of the pieces that log patterns are made of.
+    fn expressions() -> impl Strategy<Value = String> {
+        let class = prop::sample::select(vec![
+            "[^ ]", r"[^\]]", r#"[^"]"#, r"\S", r"\d", r"\w", ".", "[ab]", "[^ab]", "a", "ü", r"\s",
+        ]);
+        let times = prop::sample::select(vec![
+            "", "*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?",
+        ]);
+        let literal = prop::sample::select(vec![
+            " ", "a", "b", "\"", r"\[", r"\]", "ab", "ü", "1", r"\b", r"\B", "$",
+        ]);
+        let piece = (class, times).prop_map(|(class, times)| format!("{class}{times}"));
+        let leaf = prop_oneof![3 => piece, 2 => literal.prop_map(str::to_owned)];
+        let nested = leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+                inner.clone().prop_map(|part| format!("({part})")),
+                (
+                    inner.clone(),
+                    prop::sample::select(vec!["?", "*", "+", "??", "{1,2}"])
+                )
+                    .prop_map(|(part, times)| format!("(?:{part}){times}")),
+                (inner.clone(), inner).prop_map(|(a, b)| format!("(?:{a}|{b})")),
+            ]
+        });
+        (
+            any::<bool>(),
+            prop::collection::vec(nested, 1..6),
+            any::<bool>(),
+        )
+            .prop_map(|(start, parts, end)| {
+                let start = if start { "^" } else { "" };
+                let end = if end { "$" } else { "" };
+                format!("{start}{}{end}", parts.concat())
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1500))]
+        #[test]
+        fn byte_searches_find_what_the_regex_crate_finds(expression in expressions(), texts in prop::collection::vec("[ab1 \"\\[\\]ü]{0,12}", 1..4)) {
+            // `\b*` and the like are no expressions.
+            if Expression::compile(&expression).is_ok() {
+                for text in texts {
+                    let (expected, found) = both(&expression, &text);
+                    prop_assert_eq!(found, expected, "{} on {}", expression, text);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Expressions as programs for the [`matcher`](super::matcher): runs of a class of characters,
+//! literals, branches. What cannot be said this way is left to the `regex` crate.
+
+use regex_syntax::hir::{Class as HirClass, Hir, HirKind, Look, Repetition};
+
+/// Longest program: expressions whose repetitions would be unrolled beyond it are left alone.
+const MAX_NODES: usize = 4096;
+
+/// A compiled expression.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) nodes: Vec<Node>,
+    /// Two for each group.
+    pub(super) n_slots: usize,
+    /// It can only match from the beginning of the text.
+    pub(super) is_anchored: bool,
+    /// What a match can begin with.
+    pub(super) first: Ahead,
+}
+
+/// A step of a program. The next one follows, where nothing else is said.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// These bytes.
+    Literal(Box<[u8]>),
+    /// As many characters of a class as fit, or as few.
+    Run(Box<Run>),
+    /// Notes the position.
+    Save(usize),
+    /// The first of two ways that leads to a match.
+    Split(Box<Split>),
+    Jump(usize),
+    /// The beginning of the text.
+    Start,
+    /// The end of the text.
+    End,
+    /// Between a word and something else; `false`: not there.
+    WordBoundary(bool),
+    Match,
+}
+
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) class: Class,
+    pub(super) min: usize,
+    pub(super) max: usize,
+    pub(super) is_greedy: bool,
+    /// What can come after the run.
+    pub(super) after: Ahead,
+    /// What comes after cannot begin with a character of the class: there is one length only.
+    pub(super) is_exclusive: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Split {
+    pub(super) ways: [usize; 2],
+    /// What each way can begin with.
+    pub(super) ahead: [Ahead; 2],
+}
+
+/// What can stand at a position for the rest to match.
+#[derive(Debug, Clone)]
+pub(super) struct Ahead {
+    pub(super) bytes: Box<[bool; 256]>,
+    /// The end of the text can.
+    pub(super) end: bool,
+    /// Anything can.
+    pub(super) any: bool,
+    /// The one byte that can.
+    pub(super) only: Option<u8>,
+}
+
+impl Ahead {
+    fn nothing() -> Self {
+        Self {
+            bytes: Box::new([false; 256]),
+            end: false,
+            any: false,
+            only: None,
+        }
+    }
+
+    /// Whether the rest can match at a position.
+    #[inline(always)]
+    pub(super) fn fits(&self, text: &[u8], at: usize) -> bool {
+        if self.any {
+            return true;
+        }
+        match text.get(at) {
+            Some(byte) => self.bytes[usize::from(*byte)],
+            None => self.end,
+        }
+    }
+}
+
+/// A class of characters.
+#[derive(Debug, Clone)]
+pub(super) struct Class {
+    /// For ASCII whether it is in; for other bytes whether all characters above ASCII are.
+    pub(super) bytes: Box<[bool; 256]>,
+    /// Ranges above ASCII, when neither all nor none of them are in.
+    pub(super) some: Option<Box<[(char, char)]>>,
+    /// All but these (one to three) ASCII bytes.
+    pub(super) all_but: Option<Box<[u8]>>,
+}
+
+impl Class {
+    fn of(class: &HirClass) -> Option<Class> {
+        let mut bytes = Box::new([false; 256]);
+        let mut ranges: Vec<(char, char)> = Vec::new();
+        match class {
+            HirClass::Unicode(class) => {
+                for range in class.iter() {
+                    ranges.push((range.start(), range.end()));
+                }
+            }
+            HirClass::Bytes(class) => {
+                for range in class.iter() {
+                    // A byte above ASCII alone is no character.
+                    if range.end() >= 0x80 {
+                        return None;
+                    }
+                    ranges.push((range.start() as char, range.end() as char));
+                }
+            }
+        }
+        for (start, end) in &ranges {
+            for byte in (*start as u32)..=(*end as u32).min(0x7f) {
+                bytes[byte as usize] = true;
+            }
+        }
+        let above: Vec<(char, char)> = ranges
+            .into_iter()
+            .filter(|(_, end)| *end as u32 >= 0x80)
+            .map(|(start, end)| (start.max('\u{80}'), end))
+            .collect();
+        let is_all = above == [('\u{80}', char::MAX)];
+        bytes[0x80..].fill(is_all);
+        let out: Vec<u8> = (0..0x80).filter(|b| !bytes[usize::from(*b)]).collect();
+        Some(Class {
+            all_but: (is_all && (1..=3).contains(&out.len())).then(|| out.into()),
+            some: (!is_all && !above.is_empty()).then(|| above.into()),
+            bytes,
+        })
+    }
+
+    fn of_literal(bytes: &[u8]) -> Option<Class> {
+        let [byte @ 0..0x80] = bytes else { return None };
+        let mut table = Box::new([false; 256]);
+        table[usize::from(*byte)] = true;
+        Some(Class {
+            bytes: table,
+            some: None,
+            all_but: None,
+        })
+    }
+
+    /// Marks what a character of the class can begin with.
+    fn mark(&self, ahead: &mut [bool; 256]) {
+        for (to, from) in ahead.iter_mut().zip(self.bytes.iter()).take(0x80) {
+            *to |= *from;
+        }
+        if self.some.is_some() || self.bytes[0xff] {
+            // Continuation bytes begin no character.
+            ahead[0xC0..].fill(true);
+        }
+    }
+
+    fn intersects(&self, ahead: &Ahead) -> bool {
+        let mut own = [false; 256];
+        self.mark(&mut own);
+        ahead.any || own.iter().zip(ahead.bytes.iter()).any(|(a, b)| *a && *b)
+    }
+}
+
+impl Program {
+    /// Compiles; `None` when the expression holds what a program cannot say.
+    pub(super) fn compile(hir: &Hir) -> Option<Program> {
+        let mut compiler = Compiler { nodes: Vec::new() };
+        compiler.add(Node::Save(0))?;
+        compiler.hir(hir)?;
+        compiler.add(Node::Save(1))?;
+        compiler.add(Node::Match)?;
+        let mut nodes = compiler.nodes;
+        for at in 0..nodes.len() {
+            match &nodes[at] {
+                Node::Run(_) => {
+                    let after = ahead(&nodes, at + 1);
+                    if let Some(Node::Run(run)) = nodes.get_mut(at) {
+                        run.is_exclusive = !run.class.intersects(&after);
+                        run.after = after;
+                    }
+                }
+                Node::Split(split) => {
+                    let ways = split.ways.map(|way| ahead(&nodes, way));
+                    if let Some(Node::Split(split)) = nodes.get_mut(at) {
+                        split.ahead = ways;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(Program {
+            n_slots: 2 + 2 * hir.properties().explicit_captures_len(),
+            is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
+            first: ahead(&nodes, 0),
+            nodes,
+        })
+    }
+}
+
+struct Compiler {
+    nodes: Vec<Node>,
+}
+
+impl Compiler {
+    fn add(&mut self, node: Node) -> Option<usize> {
+        if self.nodes.len() >= MAX_NODES {
+            return None;
+        }
+        self.nodes.push(node);
+        Some(self.nodes.len() - 1)
+    }
+
+    fn split(&mut self) -> Option<usize> {
+        self.add(Node::Split(Box::new(Split {
+            ways: [0; 2],
+            ahead: [Ahead::nothing(), Ahead::nothing()],
+        })))
+    }
+
+    /// Says where a split or jump leads.
+    fn lead(&mut self, at: usize, to: [usize; 2]) {
+        match self.nodes.get_mut(at) {
+            Some(Node::Split(split)) => split.ways = to,
+            Some(Node::Jump(target)) => *target = to[0],
+            _ => {}
+        }
+    }
+
+    fn hir(&mut self, hir: &Hir) -> Option<()> {
+        match hir.kind() {
+            HirKind::Empty => {}
+            HirKind::Literal(literal) => {
+                std::str::from_utf8(&literal.0).ok()?;
+                self.add(Node::Literal(literal.0.clone()))?;
+            }
+            HirKind::Class(class) => {
+                let class = Class::of(class)?;
+                self.run(class, 1, 1, true)?;
+            }
+            HirKind::Look(look) => {
+                self.add(match look {
+                    Look::Start => Node::Start,
+                    Look::End => Node::End,
+                    Look::WordUnicode | Look::WordAscii => Node::WordBoundary(true),
+                    Look::WordUnicodeNegate | Look::WordAsciiNegate => Node::WordBoundary(false),
+                    _ => return None,
+                })?;
+            }
+            HirKind::Capture(capture) => {
+                let slot = 2 * capture.index as usize;
+                self.add(Node::Save(slot))?;
+                self.hir(&capture.sub)?;
+                self.add(Node::Save(slot + 1))?;
+            }
+            HirKind::Concat(parts) => {
+                for part in parts {
+                    self.hir(part)?;
+                }
+            }
+            HirKind::Alternation(ways) => self.alternation(ways)?,
+            HirKind::Repetition(repetition) => self.repetition(repetition)?,
+        }
+        Some(())
+    }
+
+    fn run(&mut self, class: Class, min: usize, max: usize, is_greedy: bool) -> Option<usize> {
+        self.add(Node::Run(Box::new(Run {
+            class,
+            min,
+            max,
+            is_greedy,
+            after: Ahead::nothing(),
+            is_exclusive: false,
+        })))
+    }
+
+    fn alternation(&mut self, ways: &[Hir]) -> Option<()> {
+        let mut jumps = Vec::new();
+        for (i, way) in ways.iter().enumerate() {
+            if i + 1 == ways.len() {
+                self.hir(way)?;
+                break;
+            }
+            let split = self.split()?;
+            self.hir(way)?;
+            jumps.push(self.add(Node::Jump(0))?);
+            let next = self.nodes.len();
+            self.lead(split, [split + 1, next]);
+        }
+        let end = self.nodes.len();
+        for jump in jumps {
+            self.lead(jump, [end; 2]);
+        }
+        Some(())
+    }
+
+    fn repetition(&mut self, repetition: &Repetition) -> Option<()> {
+        let Repetition {
+            min,
+            max,
+            greedy,
+            sub,
+        } = repetition;
+        let (min, max) = (*min as usize, max.map(|max| max as usize));
+        let class = match sub.kind() {
+            HirKind::Class(class) => Class::of(class),
+            HirKind::Literal(literal) => Class::of_literal(&literal.0),
+            _ => None,
+        };
+        if let Some(class) = class {
+            self.run(class, min, max.unwrap_or(usize::MAX), *greedy)?;
+            return Some(());
+        }
+        // A repetition of nothing has rules of its own.
+        if sub.properties().minimum_len() == Some(0) {
+            return None;
+        }
+        for _ in 0..min {
+            self.hir(sub)?;
+        }
+        let way = |body: usize, end: usize| if *greedy { [body, end] } else { [end, body] };
+        match max {
+            None => {
+                let split = self.split()?;
+                self.hir(sub)?;
+                let jump = self.add(Node::Jump(0))?;
+                self.lead(jump, [split; 2]);
+                let end = self.nodes.len();
+                self.lead(split, way(split + 1, end));
+            }
+            Some(max) => {
+                let mut splits = Vec::new();
+                for _ in min..max {
+                    splits.push(self.split()?);
+                    self.hir(sub)?;
+                }
+                let end = self.nodes.len();
+                for split in splits {
+                    self.lead(split, way(split + 1, end));
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// What can stand at a position where the program goes on at `from`.
+fn ahead(nodes: &[Node], from: usize) -> Ahead {
+    let mut ahead = Ahead::nothing();
+    let mut seen = vec![false; nodes.len()];
+    let mut todo = vec![from];
+    while let Some(at) = todo.pop() {
+        let Some(node) = nodes.get(at) else { continue };
+        if std::mem::replace(&mut seen[at], true) {
+            continue;
+        }
+        match node {
+            Node::Literal(literal) => {
+                if let Some(byte) = literal.first() {
+                    ahead.bytes[usize::from(*byte)] = true;
+                }
+            }
+            Node::Run(run) => {
+                run.class.mark(&mut ahead.bytes);
+                if run.min == 0 {
+                    todo.push(at + 1);
+                }
+            }
+            Node::Save(_) | Node::Start | Node::WordBoundary(_) => todo.push(at + 1),
+            Node::Split(split) => todo.extend(split.ways),
+            Node::Jump(to) => todo.push(*to),
+            Node::End => ahead.end = true,
+            Node::Match => ahead.any = true,
+        }
+    }
+    let mut set = (0..=255u8).filter(|byte| ahead.bytes[usize::from(*byte)]);
+    ahead.only = match (set.next(), set.next()) {
+        (Some(byte), None) if !ahead.end && !ahead.any => Some(byte),
+        _ => None,
+    };
+    ahead
+}

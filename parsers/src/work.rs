@@ -1,0 +1,133 @@
+//! What steps work on: the record's text and its fields, with the memory that they may use.
+
+use std::any::Any;
+
+use crate::emit::Emit;
+use crate::fields::Fields;
+use crate::rules::{Block, RuleSet, Trace};
+use crate::steps::{Failure, Flow};
+use crate::{RecordView, StreamContext};
+
+/// The record's text. Text that a step makes for later steps to take apart (a decoded value) is
+/// appended behind it, so that ranges of the text stay what they are.
+#[derive(Debug)]
+pub(crate) struct Text<'w> {
+    line: &'w [u8],
+    /// Line and what was appended; empty as long as nothing was.
+    grown: &'w mut Vec<u8>,
+}
+
+impl<'w> Text<'w> {
+    pub(crate) fn new(line: &'w [u8], grown: &'w mut Vec<u8>) -> Self {
+        grown.clear();
+        Self { line, grown }
+    }
+
+    /// All of it.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.grown.is_empty() {
+            self.line
+        } else {
+            self.grown
+        }
+    }
+
+    /// Lets `write` append a text, which must be valid UTF-8; gives its range. When `write`
+    /// fails, nothing is appended.
+    pub(crate) fn append<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(usize, usize), E> {
+        if self.grown.is_empty() {
+            self.grown.extend_from_slice(self.line);
+        }
+        let start = self.grown.len();
+        match write(self.grown) {
+            Ok(()) => Ok((start, self.grown.len())),
+            Err(error) => {
+                self.grown.truncate(start);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Memory of each step of a set, of one thread.
+pub(crate) type Memory = Vec<Option<Box<dyn Any + Send>>>;
+
+/// A record on its way through the steps of a rule.
+pub(crate) struct Work<'w> {
+    pub(crate) text: Text<'w>,
+    /// The range of the text that the step at hand works on: the line, or what became the message.
+    pub(crate) span: (usize, usize),
+    pub(crate) fields: &'w mut Fields,
+    pub(crate) record: &'w RecordView<'w>,
+    pub(crate) stream: &'w StreamContext,
+    pub(crate) rules: &'w RuleSet,
+    /// Ranges that patterns find; scratch.
+    pub(crate) found: &'w mut Vec<(u32, u32)>,
+    pub(crate) memory: &'w mut Memory,
+    /// The step at hand, to find its memory.
+    pub(crate) step: usize,
+    /// Where steps are noted, for `rules explain` only.
+    pub(crate) trace: Option<&'w mut Trace>,
+}
+
+impl Work<'_> {
+    /// The text that the step works on.
+    #[inline]
+    pub(crate) fn current(&self) -> &[u8] {
+        self.text
+            .bytes()
+            .get(self.span.0..self.span.1)
+            .unwrap_or_default()
+    }
+
+    /// Where a format puts what it finds.
+    #[inline]
+    pub(crate) fn emit(&mut self) -> Emit<'_> {
+        Emit::new(self.text.bytes(), self.fields)
+    }
+
+    /// The memory that the step at hand asked for.
+    pub(crate) fn memory<T: 'static>(&mut self) -> Option<&mut T> {
+        self.memory.get_mut(self.step)?.as_mut()?.downcast_mut()
+    }
+
+    /// Runs steps in order, up to the first that fails or ends the rule.
+    ///
+    /// # Errors
+    ///
+    /// The failure of a step.
+    #[inline]
+    pub(crate) fn run(&mut self, block: &Block) -> Result<Flow, Failure> {
+        let rules = self.rules;
+        for &id in &block.0 {
+            let Some(placed) = rules.steps.get(id as usize) else {
+                continue;
+            };
+            self.step = id as usize;
+            match placed.step.run(self) {
+                Ok(Flow::Next) => {}
+                Ok(end) => return Ok(end),
+                Err(failure) => {
+                    if self.trace.is_some() {
+                        self.note(placed, failure);
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    /// Notes a failure for `rules explain`.
+    #[cold]
+    fn note(&mut self, placed: &crate::rules::Placed, mut failure: Failure) {
+        let more = placed.step.explain(self, &mut failure);
+        if let Some(trace) = &mut self.trace {
+            trace.failed(placed, failure, more);
+        }
+    }
+}
