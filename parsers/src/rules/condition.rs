@@ -75,20 +75,16 @@ fn source_of(stream: &StreamContext) -> &str {
 }
 
 impl Condition {
-    /// The first part that does not hold for a stream.
-    pub(super) fn stream_differs(&self, stream: &StreamContext) -> Option<String> {
+    /// The first part that does not hold for a stream: whether it stands under `not`, and its name.
+    pub(super) fn stream_differs(&self, stream: &StreamContext) -> Option<(bool, &str)> {
         let differs = |(part, globs): &&(Part, Vec<String>)| !part.fits(globs, stream);
         if let Some((part, _)) = self.stream.iter().find(differs) {
-            return Some(part.name().to_owned());
+            return Some((false, part.name()));
         }
         let not = self.not.as_deref()?;
         let excludes = |(part, globs): &&(Part, Vec<String>)| part.fits(globs, stream);
         let (part, _) = not.stream.iter().find(excludes)?;
-        Some(format!("not.{}", part.name()))
-    }
-
-    pub(super) fn fits_stream(&self, stream: &StreamContext) -> bool {
-        self.stream_differs(stream).is_none()
+        Some((true, part.name()))
     }
 
     /// The first part that does not hold for a record of a stream that fits.

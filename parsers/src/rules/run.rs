@@ -168,9 +168,11 @@ impl Runner {
                 continue;
             };
             if is_explained
-                && let Some(part) = rule.condition.stream_differs(stream)
+                && let Some((is_not, part)) = rule.condition.stream_differs(stream)
                 && let Some(trace) = &mut work.trace
             {
+                let not = if is_not { "not." } else { "" };
+                let part = format!("{not}{part}");
                 trace.push(id, Verdict::Differs { part });
                 continue;
             }
@@ -249,7 +251,7 @@ impl Runner {
             // These two need no rule: they are recognised.
             self.is_unknown = !matches!(name, "json" | "logfmt");
         }
-        let fits = |(_, rule): &(usize, &Rule)| rule.condition.fits_stream(stream);
+        let fits = |(_, rule): &(usize, &Rule)| rule.condition.stream_differs(stream).is_none();
         let fitting = rules.rules.iter().enumerate().filter(fits);
         self.candidates
             .extend(fitting.map(|(index, _)| index as u32));
