@@ -142,8 +142,7 @@ impl Parser {
                 &self.rules,
                 stream,
                 record,
-                Text::new(line, &mut grown),
-                head,
+                Text::new(line, head, &mut grown),
                 &mut self.fields,
                 trace.as_deref_mut(),
             );

@@ -13,14 +13,20 @@ use crate::{RecordView, StreamContext};
 #[derive(Debug)]
 pub(crate) struct Text<'w> {
     line: &'w [u8],
+    /// Length of what rules look at: a line that is followed by a trace is parsed as the line alone.
+    pub(crate) n_head: usize,
     /// Line and what was appended; empty as long as nothing was.
     grown: &'w mut Vec<u8>,
 }
 
 impl<'w> Text<'w> {
-    pub(crate) fn new(line: &'w [u8], grown: &'w mut Vec<u8>) -> Self {
+    pub(crate) fn new(line: &'w [u8], n_head: usize, grown: &'w mut Vec<u8>) -> Self {
         grown.clear();
-        Self { line, grown }
+        Self {
+            line,
+            n_head,
+            grown,
+        }
     }
 
     /// All of it.

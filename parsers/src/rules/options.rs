@@ -202,9 +202,11 @@ pub(super) fn check(reader: &mut Reader<'_>, kind: OptionKind, what: &str, node:
                 OptionKind::Choices(words) => OptionKind::Choice(words),
                 _ => OptionKind::Text,
             };
-            items.iter().fold(true, |is_fine, item| {
-                check(reader, one, what, item) && is_fine
-            })
+            items
+                .iter()
+                .filter(|item| !check(reader, one, what, item))
+                .count()
+                == 0
         }
         (
             OptionKind::TextMap
@@ -221,9 +223,11 @@ pub(super) fn check(reader: &mut Reader<'_>, kind: OptionKind, what: &str, node:
                 OptionKind::ChoiceMap(words) => OptionKind::Choice(words),
                 _ => OptionKind::Text,
             };
-            members.iter().fold(true, |is_fine, (key, value)| {
-                check(reader, one, &format!("`{}`", key.text), value) && is_fine
-            })
+            members
+                .iter()
+                .filter(|(key, value)| !check(reader, one, &format!("`{}`", key.text), value))
+                .count()
+                == 0
         }
         (
             OptionKind::TextMap

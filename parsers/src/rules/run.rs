@@ -111,7 +111,7 @@ impl Runner {
         self.stream = 0;
     }
 
-    /// Tries the rules on the first `head` bytes of `text`.
+    /// Tries the rules on the head of a text.
     #[inline]
     pub(crate) fn run<'w>(
         &'w mut self,
@@ -119,10 +119,10 @@ impl Runner {
         stream: &'w StreamContext,
         record: &'w RecordView<'w>,
         text: Text<'w>,
-        head: usize,
         fields: &'w mut Fields,
         trace: Option<&'w mut Trace>,
     ) -> Ran {
+        let head = text.n_head;
         if rules.is_empty() {
             return Ran::NoMatch { tried: false };
         }
