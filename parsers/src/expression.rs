@@ -141,8 +141,10 @@ mod tests {
     /// nginx's access log as Fluent Bit's parsers file has it.
     const FLUENT_BIT_NGINX: &str = r#"^(?<remote>[^ ]*) (?<host>[^ ]*) (?<user>[^ ]*) \[(?<time>[^\]]*)\] "(?<method>\S+)(?: +(?<path>[^\"]*?)(?: +\S*)?)?" (?<code>[^ ]*) (?<size>[^ ]*)(?: "(?<referer>[^\"]*)" "(?<agent>[^\"]*)")"#;
 
+    type Groups = Option<Vec<(u32, u32)>>;
+
     /// Groups as the `regex` crate and as [`Expression::find`] find them.
-    fn both(expression: &str, text: &str) -> (Option<Vec<(u32, u32)>>, Option<Vec<(u32, u32)>>) {
+    fn both(expression: &str, text: &str) -> (Groups, Groups) {
         let compiled = Expression::compile(expression).unwrap();
         let by_regex = compiled.regex.captures(text.as_bytes()).map(|captures| {
             let range = |m: regex::bytes::Match<'_>| (m.start() as u32, m.end() as u32);

@@ -283,7 +283,9 @@ mod tests {
         #[test]
         fn no_text_panics(pattern in "[<>:_a\" ]{0,12}", line in "[a\"\\\\ ]{0,20}") {
             if let Ok((pattern, _)) = Pattern::compile(&pattern) {
-                let _ = pattern.find(line.as_bytes(), 0, line.len(), &mut Vec::new());
+                let mut found = Vec::new();
+                let is_found = pattern.find(line.as_bytes(), 0, line.len(), &mut found).is_ok();
+                prop_assert!(!is_found || !found.is_empty());
             }
         }
     }
