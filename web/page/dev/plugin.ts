@@ -10,7 +10,7 @@ import { ALIASES, compile, QueryError } from './query';
 import { makeHit } from './shop';
 
 const HOURS = 26;
-const DOCUMENTS = 120_000;
+const DOCUMENTS = 60_000;
 const A_SECOND = 12;
 
 const documents: Hit[] = [];
@@ -41,7 +41,18 @@ function select(p: URLSearchParams): { hits: Hit[]; from: number; to: number } {
   const from = resolveEnd(p.get('from') || 'now-15m', now);
   const to = resolveEnd(p.get('to') || 'now', now);
   const test = compile(p.get('q') ?? '');
-  return { hits: documents.filter((hit) => time(hit) >= from && time(hit) < to && test(hit)), from, to };
+  return { hits: documents.slice(firstFrom(from), firstFrom(to)).filter(test), from, to };
+}
+
+/** The place of the first document of this time or later; documents stand in the order of time, nearly. */
+function firstFrom(at: number): number {
+  let [low, high] = [0, documents.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (time(documents[middle] as Hit) < at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function top(hits: Hit[], field: string, size: number, prefix = '') {
@@ -195,6 +206,7 @@ function answer(path: string, p: URLSearchParams): unknown {
     const hits = select(p).hits.slice(-50).reverse();
     return { total: hits.length, hits };
   }
+  if (path === 'rules/try') return { problems: [], results: [] };
   if (path === 'status') return { version: 'dev', uptime_seconds: 4211, resident_bytes: 71 << 20, reload_error: null, outputs: [{ name: 'main', entries: 3, bytes: 1 << 20, max_bytes: 1 << 30 }], counters: { store_docs_indexed_total: documents.length, aggregator_records_total: documents.length } };
   return undefined;
 }

@@ -41,6 +41,16 @@ export function compile(q: string): Test {
     if (token.kind === 'field') {
       const operator = all[i + 1];
       const value = all[i + 2];
+      if (operator && value?.kind === 'paren') {
+        const end = all.findIndex((t, j) => j > i + 2 && t.kind === 'paren');
+        const values = all.slice(i + 3, end < 0 ? undefined : end).map((t) => unquote(q.slice(t.start, t.end))).filter((v) => v !== 'OR');
+        const tests = values.map((v) => compare(ALIASES[raw] ?? raw, ':', v));
+        const isNot = negate;
+        any.at(-1)?.push((hit) => tests.some((t) => t(hit)) !== isNot);
+        negate = false;
+        i = end < 0 ? all.length : end;
+        continue;
+      }
       if (!operator || !value || (value.kind !== 'value' && value.kind !== 'quoted')) throw new QueryError(`a value is missing after \`${raw}\``, token.end, 1);
       test = compare(ALIASES[raw] ?? raw, q.slice(operator.start, operator.end), unquote(q.slice(value.start, value.end)));
       i += 2;
@@ -71,6 +81,8 @@ function compare(field: string, operator: string, value: string): Test {
       return operator.endsWith('>=') ? Number(v) >= n : operator.endsWith('<=') ? Number(v) <= n : operator.endsWith('>') ? Number(v) > n : Number(v) < n;
     };
   }
+  const span = /^\[(\S+) TO (\S+)[\]}]$/.exec(value);
+  if (span) return (hit) => name(hit) !== '' && Number(name(hit)) >= Number(span[1]) && Number(name(hit)) <= Number(span[2]);
   if (value === '*') return (hit) => name(hit) !== '';
   if (value.includes('*')) {
     const regex = new RegExp(`^${value.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')}$`, 'i');

@@ -2,9 +2,11 @@
 
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { Dashboards } from './dashboards/Dashboards';
 import { Explore } from './explore/Explore';
 import { groups, useKeys } from './keyboard';
 import { Live } from './live/Live';
+import { RulesView } from './rules/Rules';
 import { href, location, navigate } from './state/location';
 import { info, me, offline, shortcuts, startSession, theme } from './state/session';
 import { carried } from './state/view';
@@ -17,6 +19,8 @@ const helping = signal(false);
 const VIEWS = [
   { path: '/explore', name: 'Explore', key: 'e', keeps: ['q', 'from', 'to', 'tz', 'cols', 'refresh'], view: Explore },
   { path: '/live', name: 'Live', key: 'l', keeps: ['q', 'tz', 'cols'], view: Live },
+  { path: '/dashboards', name: 'Dashboards', key: 'd', keeps: ['from', 'to', 'tz', 'refresh'], view: Dashboards },
+  { path: '/rules', name: 'Rules', key: 'r', keeps: ['from', 'to', 'tz'], view: RulesView },
 ];
 
 const THEMES = ['system', 'light', 'dark'];

@@ -139,7 +139,7 @@ function options(latest: { current: Props }, element: HTMLElement, setCursor: (a
     },
     axes: [
       { ...axis, size: 22, space: 70, values: (_u, splits) => timeLabels(splits, zone) },
-      { ...axis, size: 46, space: 24, values: (_u, values) => values.map((v) => (latest.current.format ?? compact)(v)), ticks: { show: false } },
+      { ...axis, size: (_u, values) => Math.max(46, ...(values ?? []).map((v) => v.length * 7 + 12)), space: 24, values: (_u, values) => values.map((v) => (latest.current.format ?? compact)(v)), ticks: { show: false } },
     ],
     cursor: {
       y: false,

@@ -63,7 +63,7 @@ export function Legend() {
             type="button" key={name} class={is ? 'legend-item chosen' : 'legend-item'} disabled={s.key === null || s.other} aria-pressed={is}
             title={s.key ? `Only ${name}` : name} onClick={() => s.key && setQuery(toggleFilter(query.peek(), 'level', s.key, false))}
           >
-            <i class={`swatch level-${levelOf(s.key)}`} />{name} <b>{compact(s.count)}</b>{before && <Change now={s.count} before={old ?? 0} />}
+            <i class={`swatch level-${levelOf(s.key)}`} />{name} <b>{compact(s.count)}</b>{before && <Change now={s.count} before={old ?? 0} isBad={/^(warn|error|fatal)$/.test(levelOf(s.key))} />}
           </button>
         );
       })}
@@ -72,11 +72,12 @@ export function Legend() {
   );
 }
 
-/** How a count has changed since the period before. */
-export function Change({ now, before }: { now: number; before: number }) {
-  if (!before) return now ? <span class="change up">new</span> : null;
+/** How a count has changed since the period before; coloured where more is worse. */
+export function Change({ now, before, isBad = false }: { now: number; before: number; isBad?: boolean }) {
+  const up = isBad ? 'change up' : 'change';
+  if (!before) return now ? <span class={up}>new</span> : null;
   const share = now / before - 1;
   if (Math.abs(share) < 0.005) return <span class="change">±0 %</span>;
   const text = share > 9.99 ? `×${compact(Math.round(now / before))}` : `${share > 0 ? '+' : '−'}${percent(Math.abs(share))}`;
-  return <span class={share > 0 ? 'change up' : 'change down'} title={`${count(before)} in the period before`}>{text}</span>;
+  return <span class={share > 0 ? up : isBad ? 'change down' : 'change'} title={`${count(before)} in the period before`}>{text}</span>;
 }

@@ -21,6 +21,8 @@ const allOpen = signal(false);
 
 /** The name by which people call the field. */
 export function shortName(field: string): string {
+  // `message` and `tags` are short as they are, whatever else they are called.
+  if (!field.includes('.')) return field;
   const aliases = info.value?.aliases ?? {};
   const names = Object.keys(aliases).filter((name) => aliases[name] === field);
   return names.sort((a, b) => (field.endsWith(a) ? 0 : 1) - (field.endsWith(b) ? 0 : 1))[0] ?? field.replace(/^(attributes|kubernetes)\./, '').replace(/\.name$/, '');
@@ -65,7 +67,7 @@ function Facet({ facet }: { facet: Values }) {
                 <span class="bar" style={{ width: `${Math.max((n / most) * 100, 1)}%` }} />
                 <button type="button" class="pick" aria-pressed={is} title={`${text}: ${count(n)}`} onClick={() => setQuery(toggleFilter(query.peek(), name, text, false))}>
                   {facet.field === 'log.level' && <i class={`swatch level-${levelOf(text)}`} />}
-                  <span class="text">{text}</span>{before && <Change now={n} before={old} />}<span class="n">{compact(n)}</span>
+                  <span class="text">{text}</span>{before && <Change now={n} before={old} isBad={facet.field === 'log.level' && /^(warn|error|fatal)$/.test(levelOf(text))} />}<span class="n">{compact(n)}</span>
                 </button>
                 <button type="button" class="not" aria-pressed={isNot} aria-label={`Not ${text}`} title={`Leave out ${text}`} onClick={() => setQuery(toggleFilter(query.peek(), name, text, true))}><Icon name="minus" /></button>
               </li>

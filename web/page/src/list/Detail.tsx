@@ -38,10 +38,10 @@ export function Detail({ hit, canFilter }: Props) {
           </button>
         ))}
         <span class="space" />
-        <button type="button" class="button" aria-pressed={asJson} onClick={() => setAsJson(!asJson)}>{asJson ? 'Fields' : 'JSON'}</button>
-        <button type="button" class="button" onClick={() => copy(JSON.stringify(source, null, 2), 'the document')}><Icon name="copy" />JSON</button>
-        <button type="button" class="button" onClick={() => copy(plainLine(source, zone.peek()), 'the line')}><Icon name="copy" />Line</button>
-        {hit.id && <button type="button" class="button" onClick={() => copy(permalink(hit), 'a link to this line')}><Icon name="link" />Link</button>}
+        <button type="button" class="button" aria-pressed={asJson} onClick={() => setAsJson(!asJson)}>View {asJson ? 'fields' : 'JSON'}</button>
+        <button type="button" class="button" onClick={() => copy(JSON.stringify(source, null, 2), 'the document')}><Icon name="copy" />Copy JSON</button>
+        <button type="button" class="button" onClick={() => copy(plainLine(source, zone.peek()), 'the line')}><Icon name="copy" />Copy line</button>
+        {hit.id && <button type="button" class="button" onClick={() => copy(permalink(hit), 'a link to this line')}><Icon name="link" />Copy link</button>}
       </div>
       {asJson ? <Json value={source} /> : <><Text source={source} /><Fields source={source} canFilter={canFilter} /></>}
     </div>
