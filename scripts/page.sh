@@ -1,6 +1,7 @@
 #!/bin/bash
 # The web page: checks its types, runs its unit tests and builds it, in a copy outside the checkout.
-# `build` puts what was built into web/dist/; `check` fails when that differs from what is there.
+# `build` puts what was built into web/dist/ and config/dashboards/; `check` fails when that differs
+# from what is there.
 set -eu
 mode=${1:-check}
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,16 +24,22 @@ fi
 npx --no-install tsc --noEmit
 npx --no-install vitest run --reporter dot
 npx --no-install vite build --logLevel warn
+# The same dashboards for Kibana, OpenSearch Dashboards and Grafana.
+rm -rf ../dashboards
+npx --no-install rolldown export/main.ts --platform node --format esm --file ../export.mjs >/dev/null
+node ../export.mjs ../dashboards
 
 case $mode in
 build)
     rm -rf "$root/web/dist"
     cp -R "$copy/dist" "$root/web/dist"
+    mkdir -p "$root/config/dashboards"
+    rm -rf "$root/config/dashboards/grafana"
+    cp -R "$copy/dashboards/." "$root/config/dashboards/"
     ;;
 check)
-    if ! diff -r "$copy/dist" "$root/web/dist" >/dev/null; then
-        echo "web/dist/ is not what web/page/ builds: run \`make web\` and commit the result" >&2
-        diff -rq "$copy/dist" "$root/web/dist" >&2 || true
+    if ! { diff -rq "$copy/dist" "$root/web/dist" && diff -rq -x README.md "$copy/dashboards" "$root/config/dashboards"; } >&2; then
+        echo "this is not what web/page/ builds: run \`make web\` and commit the result" >&2
         exit 1
     fi
     ;;

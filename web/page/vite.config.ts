@@ -17,5 +17,5 @@ export default defineConfig({
     rolldownOptions: { output: { codeSplitting: false } },
     chunkSizeWarningLimit: 400,
   },
-  test: { environment: 'node', include: ['src/**/*.test.ts'] },
+  test: { environment: 'node', include: ['src/**/*.test.ts', 'export/**/*.test.ts'] },
 });

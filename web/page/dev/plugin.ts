@@ -211,6 +211,20 @@ function answer(path: string, p: URLSearchParams): unknown {
   return undefined;
 }
 
+async function ingest(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  let body = '';
+  for await (const piece of req) body += piece;
+  const lines = JSON.parse(body) as { service: string; level: string; message: string; meta?: Record<string, unknown>; timestamp?: string }[];
+  const fresh = lines.map((line, i): Hit => ({
+    id: `${Date.now()}-${i}-${Math.random()}`, index: 'logs-dev', cursor: '',
+    source: { '@timestamp': line.timestamp ?? new Date().toISOString(), message: line.message, 'log.level': line.level, 'service.name': line.service, ...line.meta },
+  }));
+  documents.push(...fresh);
+  documents.sort((a, b) => time(a) - time(b));
+  for (const listener of listeners) listener(fresh);
+  json(res, 202, { accepted: fresh.length });
+}
+
 async function objects(kind: string, id: string | undefined, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const map = kept[kind];
   if (!map) return;
@@ -261,7 +275,8 @@ export function devServer(): Plugin {
         const path = url.pathname.slice(1);
         const [kind, id] = path.split('/');
         try {
-          if (kind && kept[kind]) void objects(kind, id, req, res);
+          if (path === 'logs') void ingest(req, res);
+          else if (kind && kept[kind]) void objects(kind, id, req, res);
           else if (path === 'tail') tail(url.searchParams, res);
           else {
             const body = answer(path, url.searchParams);
