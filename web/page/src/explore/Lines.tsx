@@ -83,7 +83,7 @@ export function Lines() {
       <VirtualList
         items={list} keyOf={keyOf} estimate={ROW_PX} handle={handle} scroller={scroller}
         onNearEnd={() => void loadMore()}
-        attributes={{ role: 'feed', 'aria-label': 'Lines', 'aria-busy': search.loading.value }}
+        label="Lines" attributes={{ role: 'feed', 'aria-busy': search.loading.value }}
         head={<ColumnHead columns={columns.value} template={template} />}
         rowAttributes={(hit, index) => ({
           class: `row${index === selected.value ? ' selected' : ''}${opened.value.has(keyOf(hit)) ? ' open' : ''}`,

@@ -21,7 +21,9 @@ interface Props<T> {
   /** Height of a row before it has been measured, in pixels. */
   estimate: number;
   render: (item: T, index: number) => ComponentChildren;
-  /** Attributes of the scrolling element. */
+  /** What the list is, for those who cannot see it. */
+  label: string;
+  /** Attributes of the element that holds the rows, and nothing but rows. */
   attributes: Record<string, unknown>;
   /** Attributes of each row. */
   rowAttributes: (item: T, index: number) => Record<string, unknown>;
@@ -86,9 +88,9 @@ export function VirtualList<T>(props: Props<T>) {
     };
   }
   return (
-    <div class="scroller" ref={scroller} tabIndex={0} onScroll={props.onScroll} {...props.attributes}>
+    <div class="scroller" ref={scroller} tabIndex={0} onScroll={props.onScroll} role="group" aria-label={props.label}>
       {props.head}
-      <div class="rows" style={{ height: `${virtualizer.getTotalSize()}px` }}>
+      <div class="rows" style={{ height: `${virtualizer.getTotalSize()}px` }} aria-label={props.label} {...props.attributes}>
         {rows.map((row) => {
           const item = props.items[row.index];
           if (item === undefined) return null;

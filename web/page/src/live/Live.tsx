@@ -119,7 +119,7 @@ export function Live() {
         )}
         <VirtualList
           items={list} keyOf={(item) => String(item.key)} estimate={ROW_PX} handle={handle} scroller={scroller} onScroll={onScroll}
-          attributes={{ role: 'feed', 'aria-label': 'Lines as they come', 'aria-busy': !isFrozen.value }}
+          label="Lines as they come" attributes={{ role: 'feed', 'aria-busy': !isFrozen.value }}
           rowAttributes={(item, index) => ({
             class: `row${item.key === selected.value ? ' selected' : ''}${opened.value.has(item.key) ? ' open' : ''}`, role: 'article', tabIndex: -1,
             'aria-posinset': index + 1, 'aria-setsize': -1, 'aria-label': item.hit ? plainLine(item.hit.source, zone.value).slice(0, 300) : item.note,

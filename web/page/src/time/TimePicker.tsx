@@ -45,7 +45,7 @@ export function TimePicker({ onReload }: { onReload?: () => void }) {
         {zone.value === 'utc' ? 'UTC' : 'Local'}
       </button>
       <button type="button" class="button" aria-label="Fetch anew" title="Fetch anew ( r )" onClick={reload}><Icon name="refresh" /></button>
-      <Menu label="Refresh by itself" align="right" button={<>{refresh.value ? <span class="live-dot" /> : null}<span>{refresh.value ? label(refresh.value) : 'Auto'}</span><Icon name="chevron" /></>}>
+      <Menu label={refresh.value ? `Auto refresh: ${label(refresh.value)}` : 'Auto refresh'} align="right" button={<>{refresh.value ? <span class="live-dot" /> : null}<span>{refresh.value ? label(refresh.value) : 'Auto'}</span><Icon name="chevron" /></>}>
         {(close) => REFRESHES.map(([seconds, text]) => (
           <button type="button" key={seconds} class={seconds === refresh.value ? 'item chosen' : 'item'} aria-pressed={seconds === refresh.value} onClick={() => { setParams({ refresh: seconds ? `${seconds}s` : undefined }, true); close(); }}>
             {text}
