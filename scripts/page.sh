@@ -1,7 +1,7 @@
 #!/bin/bash
 # The web page: checks its types, runs its unit tests and builds it, in a copy outside the checkout.
 # `build` puts what was built into web/dist/ and config/dashboards/; `check` fails when that differs
-# from what is there.
+# from what is there. `browser URL` tests the page of the aggregator at URL in Chromium.
 set -eu
 mode=${1:-check}
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,6 +20,13 @@ export NO_COLOR=1
 if ! cmp -s package-lock.json node_modules/.installed; then
     npm ci --ignore-scripts --no-fund --no-audit --loglevel error
     cp package-lock.json node_modules/.installed
+fi
+if [ "$mode" = browser ]; then
+    export TAILRACE_URL=${2:?the address of an aggregator}
+    CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)} ||
+        { echo "no Chromium here: install it (Debian: chromium), or name it by CHROMIUM" >&2; exit 1; }
+    export CHROMIUM
+    exec npx --no-install vitest run --config test/vitest.config.ts
 fi
 npx --no-install tsc --noEmit
 npx --no-install vitest run --reporter dot
@@ -44,7 +51,7 @@ check)
     fi
     ;;
 *)
-    echo "usage: $0 build|check" >&2
+    echo "usage: $0 build|check|browser URL" >&2
     exit 2
     ;;
 esac

@@ -1,4 +1,4 @@
-// The tests in a real browser, against the aggregator at TAILRACE_URL: `scripts/page-tests.sh URL`.
+// The tests in a real browser, against the aggregator at TAILRACE_URL: `scripts/page.sh browser URL`.
 
 import { defineConfig } from 'vitest/config';
 

@@ -75,7 +75,7 @@ export function Figure({ panel }: { panel: FigurePanel }) {
     <Frame title={panel.title} q={panel.q ?? ''} data={data}>
       <p class="figure">{data.data.value ? written(now, panel.unit) : '…'}</p>
       <p class={`figure-change ${panel.isBad && share && share > 0.05 ? 'bad' : 'dim'}`}>
-        {share === undefined ? '\u00a0' : Math.abs(share) < 0.005 ? 'as before' : `${share > 0 ? '▲' : '▼'} ${share > 9.99 ? `×${compact(Math.round(share + 1))}` : percent(Math.abs(share))} to the period before`}
+        {share === undefined ? '\u00a0' : Math.abs(share) < 0.005 ? 'as before' : `${share > 0 ? '▲' : '▼'} ${share > 9.99 ? `×${compact(Math.round(share + 1))}` : percent(Math.abs(share))}, was ${written(before, panel.unit)}`}
       </p>
     </Frame>
   );
