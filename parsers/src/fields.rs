@@ -39,6 +39,20 @@ pub(crate) struct Offer {
     pub(crate) dirty: bool,
 }
 
+/// What was known at a point: [`Fields::mark`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    n_members: usize,
+    names_dirty: bool,
+    n_taken: usize,
+    used: FieldSet,
+    arena: usize,
+    message: Option<Slot>,
+    level: Option<Level>,
+    time_ns: Option<i64>,
+    tags: Tags,
+}
+
 /// Deepest object in which names of fields are looked for: `error.cause.cause.…` ends somewhere.
 const MAX_FLATTEN: usize = 5;
 
@@ -124,6 +138,35 @@ impl Fields {
         self.level = other.level;
         self.time_ns = other.time_ns;
         self.tags = other.tags;
+    }
+
+    /// Notes what there is, for [`Fields::reset`].
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            n_members: self.members.len(),
+            names_dirty: self.names_dirty,
+            n_taken: self.taken.len(),
+            used: self.used,
+            arena: self.arena.len(),
+            message: self.message,
+            level: self.level,
+            time_ns: self.time_ns,
+            tags: self.tags,
+        }
+    }
+
+    /// Forgets what came after a mark. Only for steps that add: what they change of what was there
+    /// stays changed.
+    pub(crate) fn reset(&mut self, mark: &Mark) {
+        self.members.truncate(mark.n_members);
+        self.names_dirty = mark.names_dirty;
+        self.taken.truncate(mark.n_taken);
+        self.used = mark.used;
+        self.arena.truncate(mark.arena);
+        self.message = mark.message;
+        self.level = mark.level;
+        self.time_ns = mark.time_ns;
+        self.tags = mark.tags;
     }
 
     /// The value of a field that is `used`.

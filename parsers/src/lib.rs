@@ -17,6 +17,7 @@ mod parser;
 mod document;
 mod emit;
 mod fields;
+mod grok;
 mod json;
 mod logfmt;
 mod trace;

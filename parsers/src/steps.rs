@@ -1,5 +1,5 @@
 //! The steps of rules. A step is a module of its own: what authors are told of it ([`StepDoc`]),
-//! how its options are read, and what it does to a record. [`STEPS`] lists them all; reference
+//! how its options are read, and what it does to a record. [`entries`] lists them all; reference
 //! documentation and the JSON Schema of rule files are made from the same table.
 //!
 //! # Writing a step
@@ -65,26 +65,52 @@ use std::fmt::Debug;
 use crate::rules::{Options, Reader};
 use crate::work::Work;
 
+mod cef;
+mod columns;
+mod csv;
 mod drop;
+mod grok;
 mod json;
+mod key_value;
+mod klog;
 mod logfmt;
+mod ltsv;
 mod pattern;
 mod regex;
+mod shipped;
+mod syslog;
 mod use_rule;
+mod xml;
 
-/// Every step, in the order of the reference.
-pub(crate) static STEPS: &[&Entry] = &[
+/// Steps with code of their own, in the order of the reference.
+static STEPS: &[&Entry] = &[
     &json::ENTRY,
     &logfmt::ENTRY,
+    &key_value::ENTRY,
+    &ltsv::ENTRY,
+    &csv::CSV,
+    &csv::TSV,
+    &columns::ENTRY,
+    &klog::KLOG,
+    &klog::GLOG,
+    &syslog::ENTRY,
+    &cef::ENTRY,
+    &xml::ENTRY,
     &pattern::ENTRY,
     &regex::ENTRY,
+    &grok::ENTRY,
     &use_rule::ENTRY,
     &drop::ENTRY,
 ];
 
 /// What authors are told of each step.
 pub fn docs() -> impl Iterator<Item = &'static StepDoc> {
-    STEPS.iter().map(|entry| &entry.doc)
+    entries().map(|entry| &entry.doc)
+}
+
+/// Every step: those with code of their own, then the shipped rules that have a word.
+pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
+    STEPS.iter().chain(shipped::ALL).copied()
 }
 
 /// A step as the table lists it.

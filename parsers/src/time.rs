@@ -165,6 +165,15 @@ impl Cursor<'_> {
         Some(ns)
     }
 
+    /// ` HH:MM:SS.uuuuuu` and no more, as seconds of the day and nanoseconds.
+    fn klog_clock(&mut self) -> Option<(i64, i64)> {
+        self.byte(b" ")?;
+        let second = self.clock()?;
+        self.byte(b".")?;
+        let micros = self.digits(6)?;
+        self.text.is_empty().then_some((second, micros * 1000))
+    }
+
     /// `HH:MM:SS` as seconds of the day; a leap second counts as the one after it.
     fn clock(&mut self) -> Option<i64> {
         let hour = self.digits(2)?;
@@ -324,11 +333,192 @@ fn parse_epoch_float(text: &[u8]) -> Option<Moment> {
     in_range.then_some(Moment::At((seconds * 1e9) as i64))
 }
 
+/// The month of an English name of three letters, in any case, at the front of a text.
+fn month_of(text: &[u8]) -> Option<i64> {
+    const MONTHS: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
+    let name = text.first_chunk::<3>()?.map(|b| b.to_ascii_lowercase());
+    let at = MONTHS.chunks(3).position(|month| month == name)?;
+    Some(at as i64 + 1)
+}
+
+/// The time of a date without a year: in the year that brings it next to `near_ns`, but at most a
+/// day after it, for logs tell what has happened.
+fn without_year(
+    month: i64,
+    day: i64,
+    second: i64,
+    ns: i64,
+    offset: i64,
+    near_ns: i64,
+) -> Option<Moment> {
+    let (year, ..) = civil_from_days(near_ns.div_euclid(NS).div_euclid(86_400));
+    let in_year = |year| moment(year, month, day, second, ns, offset);
+    let latest = near_ns.saturating_add(86_400 * NS);
+    let candidates = [year + 1, year, year - 1].into_iter().filter_map(in_year);
+    // 29 February needs a leap year near.
+    let mut first = None;
+    for candidate in candidates {
+        first = first.or(Some(candidate));
+        match candidate {
+            Moment::At(at) if at <= latest => return Some(candidate),
+            _ => {}
+        }
+    }
+    first
+}
+
+/// Reads the time of klog, `0102 03:04:05.678901`, as a whole, in UTC; the year is that nearest
+/// to `near_ns`.
+pub(crate) fn parse_klog(text: &[u8], near_ns: i64) -> Option<Moment> {
+    let mut cursor = Cursor { text };
+    let (month, day) = (cursor.digits(2)?, cursor.digits(2)?);
+    let (second, ns) = cursor.klog_clock()?;
+    without_year(month, day, second, ns, 0, near_ns)
+}
+
+/// Reads the time of glog, `20240102 03:04:05.678901`, as a whole, in UTC.
+pub(crate) fn parse_glog(text: &[u8]) -> Option<Moment> {
+    let mut cursor = Cursor { text };
+    let (year, month, day) = (cursor.digits(4)?, cursor.digits(2)?, cursor.digits(2)?);
+    let (second, ns) = cursor.klog_clock()?;
+    moment(year, month, day, second, ns, 0)
+}
+
+/// Reads the time at the front of a syslog line, and gives its length: `Jan  2 03:04:05`, also
+/// with a year before or a fraction after the clock, or RFC 3339. Without a zone it is UTC; without
+/// a year that nearest to `near_ns`.
+pub(crate) fn parse_syslog(text: &[u8], near_ns: i64) -> Option<(Moment, usize)> {
+    if text.first().is_some_and(u8::is_ascii_digit) {
+        let length = memchr::memchr(b' ', text).unwrap_or(text.len());
+        let moment = parse_rfc3339(text.get(..length)?, Zone::UtcWhenAbsent)?;
+        return Some((moment, length));
+    }
+    let mut cursor = Cursor { text };
+    let month = month_of(cursor.text)?;
+    cursor.text = cursor.text.get(3..)?;
+    cursor.byte(b" ")?;
+    cursor.byte(b" ");
+    let day = match cursor.text {
+        [_, b' ', ..] => cursor.digits(1)?,
+        _ => cursor.digits(2)?,
+    };
+    cursor.byte(b" ")?;
+    let mut year = None;
+    if let [_, _, _, _, b' ', ..] = cursor.text {
+        year = Some(cursor.digits(4)?);
+        cursor.byte(b" ")?;
+    }
+    let second = cursor.clock()?;
+    let ns = match cursor.text {
+        [b'.', digit, ..] if digit.is_ascii_digit() => {
+            cursor.byte(b".")?;
+            cursor.fraction()?
+        }
+        _ => 0,
+    };
+    let mut offset = 0;
+    for zone in [&b" UTC"[..], b" GMT", b"Z"] {
+        if let Some(rest) = cursor.text.strip_prefix(zone) {
+            cursor.text = rest;
+            break;
+        }
+    }
+    if let [b'+' | b'-', ..] = cursor.text {
+        let length = memchr::memchr(b' ', cursor.text).unwrap_or(cursor.text.len());
+        let mut zone = Cursor {
+            text: cursor.text.get(..length)?,
+        };
+        offset = zone.offset()?;
+        cursor.text = cursor.text.get(length..)?;
+    }
+    // What goes on without a break is something else.
+    if !matches!(cursor.text.first(), None | Some(b' ' | b':')) {
+        return None;
+    }
+    let length = text.len() - cursor.text.len();
+    let moment = match year {
+        Some(year) => moment(year, month, day, second, ns, offset)?,
+        None => without_year(month, day, second, ns, offset, near_ns)?,
+    };
+    Some((moment, length))
+}
+
+/// Reads times that servers write without a zone, in UTC: `2021/04/01 13:02:31.5` (nginx, Go),
+/// `02 Jan 2024 03:04:05.678` and `02-Jan-2024 03:04:05.678` (Redis, Tomcat),
+/// `10/Oct/2000:13:55:36.123` (HAProxy), `Tue Jun 08 11:54:08.929301 2021` (Apache, ctime),
+/// `20240102 03:04:05`, `2024-01-02T03:04:05,123` and these with ` UTC` behind.
+fn parse_other(text: &[u8]) -> Option<Moment> {
+    let text = text.strip_suffix(b" UTC").unwrap_or(text);
+    let mut cursor = Cursor { text };
+    let (year, month, day);
+    match text {
+        [a, b, c, d, b'/', ..] if [a, b, c, d].iter().all(|b| b.is_ascii_digit()) => {
+            year = cursor.digits(4)?;
+            cursor.byte(b"/")?;
+            month = cursor.digits(2)?;
+            cursor.byte(b"/")?;
+            day = cursor.digits(2)?;
+            cursor.byte(b" T")?;
+        }
+        [a, b, separator @ (b' ' | b'-' | b'/'), ..]
+            if a.is_ascii_digit() && b.is_ascii_digit() =>
+        {
+            day = cursor.digits(2)?;
+            cursor.byte(&[*separator])?;
+            month = month_of(cursor.text)?;
+            cursor.text = cursor.text.get(3..)?;
+            cursor.byte(&[*separator])?;
+            year = cursor.digits(4)?;
+            cursor.byte(b" :")?;
+        }
+        [a, ..] if a.is_ascii_alphabetic() => {
+            cursor.text = text.get(4..)?;
+            month = month_of(cursor.text)?;
+            cursor.text = cursor.text.get(4..)?;
+            day = match cursor.text {
+                [b' ', ..] => {
+                    cursor.byte(b" ")?;
+                    cursor.digits(1)?
+                }
+                _ => cursor.digits(2)?,
+            };
+            cursor.byte(b" ")?;
+            let second = cursor.clock()?;
+            let ns = match cursor.byte(b".") {
+                Some(_) => cursor.fraction()?,
+                None => 0,
+            };
+            cursor.byte(b" ")?;
+            year = cursor.digits(4)?;
+            return match cursor.text {
+                [] => moment(year, month, day, second, ns, 0),
+                _ => None,
+            };
+        }
+        _ => {
+            year = cursor.digits(4)?;
+            month = cursor.digits(2)?;
+            day = cursor.digits(2)?;
+            cursor.byte(b" T-")?;
+        }
+    }
+    let second = cursor.clock()?;
+    let ns = match cursor.byte(b".,") {
+        Some(_) => cursor.fraction()?,
+        None => 0,
+    };
+    match cursor.text {
+        [] => moment(year, month, day, second, ns, 0),
+        _ => None,
+    }
+}
+
 /// Reads any of the formats above: the type `time` of rules.
 pub(crate) fn parse_any(text: &[u8]) -> Option<Moment> {
     parse_rfc3339(text, Zone::UtcWhenAbsent)
         .or_else(|| parse_access_log(text))
         .or_else(|| parse_epoch(text))
+        .or_else(|| parse_other(text))
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::any::Any;
 
 use crate::emit::Emit;
-use crate::fields::Fields;
+use crate::fields::{Fields, Form, Slot};
 use crate::rules::{Block, RuleSet, Trace};
+use crate::span::Span;
 use crate::steps::{Failure, Flow};
 use crate::{RecordView, StreamContext};
 
@@ -94,6 +95,12 @@ impl Work<'_> {
     #[inline]
     pub(crate) fn emit(&mut self) -> Emit<'_> {
         Emit::new(self.text.bytes(), self.fields)
+    }
+
+    /// Makes a text the message.
+    pub(crate) fn set_message(&mut self, span: Span) {
+        let form = Form::Text;
+        self.fields.message = Some(Slot { span, form });
     }
 
     /// The memory that the step at hand asked for.

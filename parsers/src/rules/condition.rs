@@ -8,6 +8,8 @@ use crate::{RecordView, StreamContext};
 /// Every part that is given must hold; of a list one entry suffices.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
+    /// No stream unless its annotation names the rule.
+    pub(super) by_name: bool,
     pub(super) stream: Vec<(Part, Vec<String>)>,
     /// `stdout` or `stderr`.
     pub(super) iostream: Vec<String>,
@@ -77,6 +79,9 @@ fn source_of(stream: &StreamContext) -> &str {
 impl Condition {
     /// The first part that does not hold for a stream: whether it stands under `not`, and its name.
     pub(super) fn stream_differs(&self, stream: &StreamContext) -> Option<(bool, &str)> {
+        if self.by_name {
+            return Some((false, "by_name"));
+        }
         let differs = |(part, globs): &&(Part, Vec<String>)| !part.fits(globs, stream);
         if let Some((part, _)) = self.stream.iter().find(differs) {
             return Some((false, part.name()));

@@ -12,7 +12,7 @@ use super::target::{self, Target};
 use super::yaml::{self, Key, Node, Place, Value};
 use super::{Block, Field, Placed, Rule, RuleId, RuleSet};
 use crate::Problem;
-use crate::steps::{Entry, Need, OptionDoc, OptionKind, STEPS, Step, StepDoc};
+use crate::steps::{Entry, Need, OptionDoc, OptionKind, Step, StepDoc, entries};
 
 /// Text given to a rule that sets no limit of its own. Framing's limit is the same by default.
 const MAX_BYTES: &str = "1MiB";
@@ -103,6 +103,11 @@ pub static MATCH_KEYS: &[OptionDoc] = &[
         "contains",
         OptionKind::Texts,
         "what the text holds somewhere, compared as it stands",
+    ),
+    key(
+        "by_name",
+        OptionKind::True,
+        "only streams whose annotation names the rule, and rules that `use` it",
     ),
     key(
         "not",
@@ -349,6 +354,14 @@ impl Reader<'_> {
         Some(block)
     }
 
+    /// As [`Reader::steps_of`], for one of several rules of which only one fills fields.
+    pub(crate) fn alternative_of(&mut self, name: &str, place: Place) -> Option<Block> {
+        let n_targets = self.targets.len();
+        let block = self.steps_of(name, place);
+        self.targets.truncate(n_targets);
+        block
+    }
+
     pub(super) fn unknown_option(&mut self, key: &Key, doc: &StepDoc) {
         if doc.options.is_empty() {
             let hint = format!("write `{}: {{}}`", doc.name);
@@ -508,7 +521,10 @@ impl Reader<'_> {
                 .into_iter()
                 .map(|(_, text)| text.to_owned())
                 .collect();
-            let is_map = matches!(name, "labels" | "annotations" | "metadata" | "not");
+            let is_map = matches!(
+                name,
+                "labels" | "annotations" | "metadata" | "not" | "by_name"
+            );
             if !is_map && (texts.is_empty() || texts.iter().any(String::is_empty)) {
                 self.report(value.place, format!("`{name}` is empty"), None);
                 continue;
@@ -535,6 +551,7 @@ impl Reader<'_> {
                         .map(|text| Finder::new(text).into_owned())
                         .collect();
                 }
+                "by_name" => condition.by_name = true,
                 "not" if what == "`not`" => {
                     self.report(value.place, "`not` within `not`", None);
                 }
@@ -588,8 +605,8 @@ impl Reader<'_> {
                 self.report(key.place, "nothing can follow `drop`", None);
             }
             is_dropped = key.text == "drop";
-            let Some(entry) = STEPS.iter().find(|entry| entry.doc.name == key.text) else {
-                let known: Vec<&str> = STEPS.iter().map(|entry| entry.doc.name).collect();
+            let Some(entry) = entries().find(|entry| entry.doc.name == key.text) else {
+                let known: Vec<&str> = entries().map(|entry| entry.doc.name).collect();
                 if self.library.find(&key.text).is_some() {
                     let hint = format!("a rule of this name exists: write `use: {}`", key.text);
                     self.report(

@@ -23,7 +23,10 @@ fn shipped_rules_load_with_five_examples_each() {
                     .collect::<String>()
             ),
         }
-        assert!(text.matches("- line:").count() >= 5, "{name}");
+        for rule in text.split("\n---\n") {
+            let n_examples = rule.matches("- line:").count() + rule.matches("- lines:").count();
+            assert!(n_examples >= 5, "{name}: {rule}");
+        }
     }
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules"));
     let n_files = std::fs::read_dir(folder).unwrap().count();
@@ -33,7 +36,7 @@ fn shipped_rules_load_with_five_examples_each() {
         "each file of rules/ is listed in `shipped`"
     );
     let set = RuleSet::load(&[folder.to_owned()]).unwrap();
-    assert_eq!(set.names().collect::<Vec<_>>(), ["nginx.access", "redis"]);
+    assert!(set.names().any(|name| name == "nginx.access"));
 }
 
 #[test]
