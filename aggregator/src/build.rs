@@ -87,6 +87,15 @@ pub fn disk_queue_options(config: &OutputConfig) -> DiskQueueOptions {
     }
 }
 
+/// The output's store.
+///
+/// # Errors
+/// For options that can never work.
+pub async fn store(config: &OutputConfig) -> anyhow::Result<Arc<dyn store::Store>> {
+    let options = elasticsearch_options(&config.elasticsearch)?;
+    Ok(Arc::new(store::Elasticsearch::connect(options).await?))
+}
+
 /// How the client reaches the store.
 ///
 /// # Errors

@@ -137,15 +137,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         }
         Some(Command::Status { address, json }) => status::run(address, json, out).map(|()| true),
         Some(Command::Audit { store, args }) => {
-            let options = store.options()?;
-            runtime()?.block_on(async { audit::run(&connect(options).await?, &args, out).await })
+            runtime()?.block_on(async { audit::run(&*store.connect().await?, &args, out).await })
         }
-        Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => {
-            let options = store.options()?;
-            runtime()?.block_on(async {
-                dead_letters::replay(&connect(options).await?, &args, out).await
-            })
-        }
+        Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => runtime()?
+            .block_on(async { dead_letters::replay(&*store.connect().await?, &args, out).await }),
         Some(Command::Buffer(command)) => buffer::run(command, out),
         Some(Command::Rules(Rules::Check { paths })) => {
             let rules = check_rules(&paths)?;
@@ -178,18 +173,14 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-async fn connect(options: store::ElasticsearchOptions) -> anyhow::Result<store::Elasticsearch> {
-    store::Elasticsearch::connect(options)
-        .await
-        .context("cannot set up the client")
-}
-
 impl StoreArgs {
-    /// How the chosen output reaches its store.
-    fn options(&self) -> anyhow::Result<store::ElasticsearchOptions> {
+    /// The chosen output's store.
+    async fn connect(&self) -> anyhow::Result<std::sync::Arc<dyn store::Store>> {
         let config = load(&self.config)?;
         let output = self.find(&config.outputs)?;
-        crate::build::elasticsearch_options(&output.elasticsearch)
+        crate::build::store(output)
+            .await
+            .with_context(|| format!("cannot set up the store of output `{}`", output.name))
     }
 
     fn find<'a>(&self, outputs: &'a [OutputConfig]) -> anyhow::Result<&'a OutputConfig> {

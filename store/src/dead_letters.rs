@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::items::{append_item, compress};
 use crate::judge::{Verdict, judge_answer};
-use crate::{DEAD_LETTER_STREAM, Elasticsearch, Store as _, StoreError};
+use crate::{DEAD_LETTER_STREAM, Store, StoreError};
 
 /// Letters read at a time; each holds at most some 128 KiB of document.
 const PAGE: usize = 100;
@@ -62,7 +62,7 @@ struct Document {
 ///
 /// When the store does not answer as asked; what was done until then stays done, and a second run
 /// goes on from there.
-pub async fn replay(client: &Elasticsearch, filter: &Filter) -> Result<Replayed, StoreError> {
+pub async fn replay(client: &dyn Store, filter: &Filter) -> Result<Replayed, StoreError> {
     let mut replayed = Replayed::default();
     client.refresh(DEAD_LETTER_STREAM).await?;
     let mut after: Option<Value> = None;
@@ -140,7 +140,7 @@ fn first_parts(filter: &Filter) -> Value {
 }
 
 /// The document of a first letter; `None` when other letters of it are not there.
-async fn whole(client: &Elasticsearch, hit: &Value) -> Result<Option<Document>, StoreError> {
+async fn whole(client: &dyn Store, hit: &Value) -> Result<Option<Document>, StoreError> {
     let letter = &hit["_source"]["tailrace.dead_letter"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let parts = letter["parts"].as_u64().unwrap_or(1);
@@ -189,7 +189,7 @@ fn fail(replayed: &mut Replayed, reason: String) {
 }
 
 async fn post(
-    client: &Elasticsearch,
+    client: &dyn Store,
     documents: &[Document],
     replayed: &mut Replayed,
 ) -> Result<(), StoreError> {
@@ -215,7 +215,7 @@ async fn post(
 
 /// One request; answers the refusal when the server refuses the request for what is in it.
 async fn post_one(
-    client: &Elasticsearch,
+    client: &dyn Store,
     documents: &[Document],
     replayed: &mut Replayed,
 ) -> Result<Option<StoreError>, StoreError> {
@@ -229,7 +229,7 @@ async fn post_one(
         );
     }
     let (encoding, bytes) = compress(raw);
-    let answer = client.post_bulk(bytes, encoding).await?;
+    let answer = client.bulk(bytes, encoding).await?;
     if matches!(answer.status, 400 | 413) {
         return Ok(Some(crate::elasticsearch::status_error(&answer)));
     }

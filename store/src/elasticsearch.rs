@@ -2,16 +2,20 @@
 //!
 //! Passes JSON on; judges nothing but what it needs to know of the server itself.
 
+mod backing;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::{Http, Payload};
+use crate::seam::{Backing, Flavour, IndexInfo, ServerInfo, Store, StoreError};
 use crate::{
-    Answer, BoxFuture, Compression, ElasticsearchOptions, Encoding, OptionsError, RequestError,
+    Answer, BoxFuture, Compression, ElasticsearchOptions, Encoding, InstallOptions, InstallReport,
+    OptionsError, RequestError,
 };
 
 /// What of a bulk answer is needed to judge every item.
@@ -19,97 +23,6 @@ const BULK_PATH: &str = "/_bulk?filter_path=took,errors,error,status,items.*.sta
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
-
-/// The make of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Flavour {
-    /// Elasticsearch.
-    Elasticsearch,
-    /// OpenSearch.
-    OpenSearch,
-    /// Something else that speaks `_bulk` (VictoriaLogs, Quickwit, a proxy).
-    Other,
-}
-
-/// What is known of the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerInfo {
-    /// Its make.
-    pub flavour: Flavour,
-    /// Its version; empty when it does not tell.
-    pub version: String,
-    /// Whether it takes zstd request bodies; `None` when not probed.
-    pub zstd: Option<bool>,
-    /// What could not be found out, for people.
-    pub notes: Vec<String>,
-}
-
-/// Why the store did not answer as asked.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum StoreError {
-    /// No answer.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// An answer that says no.
-    #[error("the store answered {status}: {reason}")]
-    Status {
-        /// HTTP status.
-        status: u16,
-        /// The reason it gave, cut to a readable length.
-        reason: String,
-    },
-    /// An answer that is not JSON.
-    #[error("cannot read the store's answer: {0}")]
-    Json(String),
-}
-
-impl StoreError {
-    /// The HTTP status, where there is one.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Status { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-}
-
-/// The seam to storage (decision 7). Bodies and answers are Elasticsearch's own JSON.
-pub trait Store: Send + Sync {
-    /// Posts a `_bulk` body. The answer holds at least `errors` and each item's status and error.
-    fn bulk(&self, bytes: Bytes, encoding: Encoding)
-    -> BoxFuture<'_, Result<Answer, RequestError>>;
-    /// `_search` on an index, data stream or pattern.
-    fn search<'a>(
-        &'a self,
-        index: &'a str,
-        query: &'a Value,
-    ) -> BoxFuture<'a, Result<Value, StoreError>>;
-    /// Documents that match the query (`None`: all).
-    fn count<'a>(
-        &'a self,
-        index: &'a str,
-        query: Option<&'a Value>,
-    ) -> BoxFuture<'a, Result<u64, StoreError>>;
-    /// One document with `_index`, `_id`, `_source`; `None` when it is not there.
-    fn get<'a>(
-        &'a self,
-        index: &'a str,
-        id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Value>, StoreError>>;
-    /// Which of the ids exist in this one (backing) index; sees unrefreshed documents.
-    fn mget_found<'a>(
-        &'a self,
-        index: &'a str,
-        ids: &'a [&'a str],
-    ) -> BoxFuture<'a, Result<Vec<bool>, StoreError>>;
-    /// Deletes `(backing index, id)` pairs; answers how many were there.
-    fn delete<'a>(
-        &'a self,
-        documents: &'a [(String, String)],
-    ) -> BoxFuture<'a, Result<u64, StoreError>>;
-    /// Makes what was written visible to searches.
-    fn refresh<'a>(&'a self, index: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
-}
 
 /// A client of one cluster. Share it in an `Arc`.
 #[derive(Debug)]
@@ -146,30 +59,9 @@ impl Elasticsearch {
             .clone()
     }
 
-    /// How new bodies should be compressed.
-    pub fn body_encoding(&self) -> Encoding {
-        match self.compression {
-            Compression::Identity => Encoding::Identity,
-            Compression::Gzip => Encoding::Gzip,
-            Compression::Zstd => Encoding::Zstd,
-            Compression::Auto if self.takes_zstd() => Encoding::Zstd,
-            Compression::Auto => Encoding::Gzip,
-        }
-    }
-
-    /// Whether zstd bodies may be posted.
-    pub(crate) fn takes_zstd(&self) -> bool {
-        self.compression == Compression::Zstd || self.server().is_some_and(|s| s.zstd == Some(true))
-    }
-
-    /// Hosts that failed lately and are passed over.
-    pub fn resting_hosts(&self) -> Vec<String> {
-        self.http.resting_hosts()
-    }
-
-    /// Time-out of a request.
-    pub fn request_timeout(&self) -> Duration {
-        self.http.request_timeout()
+    fn is_opensearch(&self) -> bool {
+        self.server()
+            .is_some_and(|s| s.flavour == Flavour::OpenSearch)
     }
 
     /// Asks the server what it is and whether it takes zstd.
@@ -251,11 +143,7 @@ impl Elasticsearch {
         serde_json::from_slice(&answer.body).map_err(|e| StoreError::Json(e.to_string()))
     }
 
-    pub(crate) async fn post_bulk(
-        &self,
-        bytes: Bytes,
-        encoding: Encoding,
-    ) -> Result<Answer, RequestError> {
+    async fn post_bulk(&self, bytes: Bytes, encoding: Encoding) -> Result<Answer, RequestError> {
         let payload = Payload {
             content_type: NDJSON,
             encoding,
@@ -268,6 +156,122 @@ impl Elasticsearch {
 }
 
 impl Store for Elasticsearch {
+    fn server(&self) -> Option<Arc<ServerInfo>> {
+        Self::server(self)
+    }
+
+    fn detect(&self) -> BoxFuture<'_, Result<Arc<ServerInfo>, StoreError>> {
+        Box::pin(Self::detect(self))
+    }
+
+    fn install<'a>(&'a self, options: &'a InstallOptions) -> BoxFuture<'a, InstallReport> {
+        Box::pin(crate::install::install(self, options))
+    }
+
+    fn body_encoding(&self) -> Encoding {
+        match self.compression {
+            Compression::Identity => Encoding::Identity,
+            Compression::Gzip => Encoding::Gzip,
+            Compression::Zstd => Encoding::Zstd,
+            Compression::Auto if self.takes(Encoding::Zstd) => Encoding::Zstd,
+            Compression::Auto => Encoding::Gzip,
+        }
+    }
+
+    fn takes(&self, encoding: Encoding) -> bool {
+        encoding != Encoding::Zstd
+            || self.compression == Compression::Zstd
+            || self.server().is_some_and(|s| s.zstd == Some(true))
+    }
+
+    fn request_timeout(&self) -> Duration {
+        self.http.request_timeout()
+    }
+
+    fn resting_hosts(&self) -> Vec<String> {
+        self.http.resting_hosts()
+    }
+
+    fn backing<'a>(&'a self, index: &'a str) -> BoxFuture<'a, Result<Backing, StoreError>> {
+        Box::pin(backing::backing(self, index))
+    }
+
+    fn open_pit<'a>(
+        &'a self,
+        index: &'a str,
+        keep_alive: Duration,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(async move {
+            let end_point = if self.is_opensearch() {
+                "_search/point_in_time"
+            } else {
+                "_pit"
+            };
+            let path = format!(
+                "/{}/{end_point}?keep_alive={}s",
+                path_segment(index),
+                keep_alive.as_secs().max(1)
+            );
+            let answer = self.json(Method::POST, &path, None).await?;
+            let id = answer["id"].as_str().or_else(|| answer["pit_id"].as_str());
+            id.map(str::to_owned)
+                .ok_or_else(|| StoreError::Json("no `id` of a point in time in it".to_owned()))
+        })
+    }
+
+    fn close_pit<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let (path, body) = if self.is_opensearch() {
+                ("/_search/point_in_time", json!({"pit_id": [id]}))
+            } else {
+                ("/_pit", json!({"id": id}))
+            };
+            match self.json(Method::DELETE, path, Some(&body)).await {
+                // It ran out by itself.
+                Err(error) if error.status() == Some(404) => Ok(()),
+                answer => answer.map(drop),
+            }
+        })
+    }
+
+    fn indices<'a>(
+        &'a self,
+        pattern: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<IndexInfo>, StoreError>> {
+        Box::pin(async move {
+            let path = format!(
+                "/_cat/indices/{}?format=json&bytes=b&expand_wildcards=all&h=index,docs.count,store.size,creation.date",
+                path_segment(pattern)
+            );
+            match self.json(Method::GET, &path, None).await {
+                Err(error) if error.status() == Some(404) => Ok(Vec::new()),
+                answer => Ok(index_list(&answer?)),
+            }
+        })
+    }
+
+    fn mapping<'a>(&'a self, index: &'a str) -> BoxFuture<'a, Result<Value, StoreError>> {
+        Box::pin(async move {
+            let path = format!("/{}/_mapping", path_segment(index));
+            self.json(Method::GET, &path, None).await
+        })
+    }
+
+    fn field_caps<'a>(
+        &'a self,
+        index: &'a str,
+        fields: &'a str,
+    ) -> BoxFuture<'a, Result<Value, StoreError>> {
+        Box::pin(async move {
+            let path = format!(
+                "/{}/_field_caps?fields={}&ignore_unavailable=true",
+                path_segment(index),
+                path_segment(fields)
+            );
+            self.json(Method::GET, &path, None).await
+        })
+    }
+
     fn bulk(
         &self,
         bytes: Bytes,
@@ -282,7 +286,12 @@ impl Store for Elasticsearch {
         query: &'a Value,
     ) -> BoxFuture<'a, Result<Value, StoreError>> {
         Box::pin(async move {
-            let path = format!("/{}/_search", path_segment(index));
+            // A point in time knows its indices.
+            let path = if index.is_empty() {
+                "/_search".to_owned()
+            } else {
+                format!("/{}/_search", path_segment(index))
+            };
             self.json(Method::POST, &path, Some(query)).await
         })
     }
@@ -294,7 +303,9 @@ impl Store for Elasticsearch {
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
             let path = format!("/{}/_count", path_segment(index));
-            let answer = self.json(Method::POST, &path, query).await?;
+            // Only the query: a search's other keys are refused here.
+            let query = query.map(|body| json!({"query": body["query"]}));
+            let answer = self.json(Method::POST, &path, query.as_ref()).await?;
             answer["count"]
                 .as_u64()
                 .ok_or_else(|| StoreError::Json("no `count` in it".to_owned()))
@@ -402,6 +413,39 @@ impl Store for Elasticsearch {
     }
 }
 
+/// Reads the answer of `_cat/indices`, where numbers are text.
+fn index_list(answer: &Value) -> Vec<IndexInfo> {
+    let number = |row: &Value, key: &str| row[key].as_str().and_then(|text| text.parse().ok());
+    let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    rows.iter()
+        .filter_map(|row| {
+            let name = row["index"].as_str()?;
+            Some(IndexInfo {
+                name: name.to_owned(),
+                data_stream: data_stream_of(name).map(str::to_owned),
+                docs: number(row, "docs.count").unwrap_or(0),
+                bytes: number(row, "store.size").unwrap_or(0),
+                created_ms: number(row, "creation.date").unwrap_or(0),
+            })
+        })
+        .collect()
+}
+
+/// The data stream of a backing index: `.ds-<name>-<date>-<generation>` (Elasticsearch) or
+/// `.ds-<name>-<generation>` (OpenSearch).
+fn data_stream_of(index: &str) -> Option<&str> {
+    let (rest, generation) = index.strip_prefix(".ds-")?.rsplit_once('-')?;
+    if generation.is_empty() || !generation.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let is_date =
+        |text: &str| text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match rest.rsplit_once('-') {
+        Some((name, date)) if is_date(date) => Some(name),
+        _ => Some(rest),
+    }
+}
+
 /// What `GET /` tells. Some servers refuse it; Elasticsearch names itself in a header even then.
 fn info_from_root(status: u16, is_elastic: bool, root: &Value) -> ServerInfo {
     let version = root["version"]["number"]
@@ -483,6 +527,18 @@ mod tests {
                 (info.flavour, info.version.as_str(), info.notes.len()),
                 (flavour, version, n_notes)
             );
+        }
+    }
+
+    #[test]
+    fn backing_indices_name_their_data_stream() {
+        for (index, expected) in [
+            (".ds-logs-a-b-2026.11.25-000001", Some("logs-a-b")),
+            (".ds-logs-a-b-000001", Some("logs-a-b")),
+            ("logs-2026.11.25", None),
+            (".ds-logs", None),
+        ] {
+            assert_eq!(data_stream_of(index), expected, "{index}");
         }
     }
 

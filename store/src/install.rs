@@ -36,7 +36,7 @@ struct Taken {
 
 /// Puts index templates, the dead-letter data stream and the retention policy. What the server
 /// refuses is logged and stands in the report.
-pub async fn install(client: &Elasticsearch, options: &InstallOptions) -> InstallReport {
+pub(crate) async fn install(client: &Elasticsearch, options: &InstallOptions) -> InstallReport {
     let mut report = InstallReport::default();
     if let Some(retention) = &options.retention {
         put_policy(client, options, retention, &mut report).await;

@@ -19,6 +19,7 @@ mod mend;
 mod metrics;
 mod options;
 mod queue;
+mod seam;
 mod sender;
 mod tls;
 
@@ -30,15 +31,16 @@ use std::pin::Pin;
 pub use audit::{AuditFilter, AuditPage, audit_page};
 pub use body::{Body, BodyMeta, Encoding, Lane, MetaError, Run, Target};
 pub use document_id::{DocId, append_action, document_id};
-pub use elasticsearch::{Elasticsearch, Flavour, ServerInfo, Store, StoreError};
+pub use elasticsearch::Elasticsearch;
 pub use http::{Answer, OptionsError, RequestError};
-pub use install::{InstallReport, install};
+pub use install::InstallReport;
 pub use memory_queue::{Abandoned, DeliveryTicket, MemoryQueue, MemoryReservation};
 pub use metrics::Metrics;
 pub use options::{
     Auth, Compression, ElasticsearchOptions, InstallOptions, Resolver, Retention, SenderOptions,
 };
 pub use queue::{Outcome, PutError, Queue, Queued};
+pub use seam::{Backing, Flavour, IndexInfo, ServerInfo, Store, StoreError};
 pub use sender::{Sender, SenderStatus};
 
 /// A boxed future, for traits that are used as objects.

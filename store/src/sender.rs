@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::judge::ItemError;
-use crate::{Elasticsearch, Encoding, Metrics, Queue, Queued, SenderOptions};
+use crate::{Encoding, Metrics, Queue, Queued, SenderOptions, Store};
 
 use deliver::{End, Taken, deliver};
 use limit::{Limit, Permit};
@@ -67,7 +67,7 @@ pub struct Sender {
 /// What all tasks of a sender share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) client: Arc<Elasticsearch>,
+    pub(crate) client: Arc<dyn Store>,
     pub(crate) options: SenderOptions,
     pub(crate) metrics: Metrics,
     pub(crate) limit: Arc<Limit>,
@@ -90,7 +90,7 @@ struct State {
 impl Sender {
     /// Starts to drain `queue` into `client`. Must be called within a tokio runtime.
     pub fn start(
-        client: Arc<Elasticsearch>,
+        client: Arc<dyn Store>,
         queue: Arc<dyn Queue>,
         options: SenderOptions,
         metrics: Metrics,
@@ -364,7 +364,7 @@ async fn prepare(shared: &Shared) {
         shared.pause(&mut backoff, None).await;
     }
     if let Some(options) = &shared.options.install {
-        let report = crate::install(&shared.client, options).await;
+        let report = shared.client.install(options).await;
         let mut state = shared.lock();
         state.notes.extend(report.fallbacks);
         state.notes.extend(report.problems);

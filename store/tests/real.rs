@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use store::{
     Body, BodyMeta, DEAD_LETTER_STREAM, Elasticsearch, ElasticsearchOptions, Encoding,
     InstallOptions, Lane, MemoryQueue, Metrics, Outcome, Run, Sender, SenderOptions, Store, Target,
-    dead_letters, document_id, install,
+    dead_letters, document_id,
 };
 
 async fn clients() -> Vec<Arc<Elasticsearch>> {
@@ -83,12 +83,7 @@ async fn send(client: &Arc<Elasticsearch>, bodies: Vec<Body>) -> Vec<Outcome> {
         .into_iter()
         .map(|b| queue.push(queue.try_reserve(b.bytes.len() as u64).unwrap(), b))
         .collect();
-    let sender = Sender::start(
-        Arc::clone(client),
-        queue.clone(),
-        options(),
-        Metrics::default(),
-    );
+    let sender = Sender::start(client.clone(), queue.clone(), options(), Metrics::default());
     let mut out = Vec::new();
     for ticket in tickets {
         let delivered = tokio::time::timeout(Duration::from_secs(90), ticket.delivered());
@@ -120,7 +115,7 @@ async fn ready() -> Vec<Arc<Elasticsearch>> {
             replicas: Some(0),
             ..InstallOptions::default()
         };
-        let report = install(client, &options).await;
+        let report = client.install(&options).await;
         println!("{:?}\n{report:#?}", client.server());
         assert!(
             report
@@ -194,10 +189,10 @@ async fn conflicts_are_mended_and_the_rest_becomes_letters() {
             dry_run: true,
             ..Default::default()
         };
-        let counted = dead_letters::replay(&client, &filter).await.unwrap();
+        let counted = dead_letters::replay(&*client, &filter).await.unwrap();
         assert_eq!((counted.matched, counted.removed), (1, 0));
         filter.dry_run = false;
-        let replayed = dead_letters::replay(&client, &filter).await.unwrap();
+        let replayed = dead_letters::replay(&*client, &filter).await.unwrap();
         assert_eq!(
             (replayed.matched, replayed.failed, replayed.removed),
             (1, 1, 0),

@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 use store::{
     AuditFilter, Auth, DEAD_LETTER_STREAM, Elasticsearch, ElasticsearchOptions, InstallOptions,
     MemoryQueue, Metrics, Outcome, Queue as _, Sender, Store as _, audit_page, dead_letters,
-    install,
 };
 
 /// One test at a time: some change settings of the whole server.
@@ -42,7 +41,7 @@ async fn put_templates(client: &Elasticsearch) {
         replicas: Some(0),
         ..InstallOptions::default()
     };
-    let report = install(client, &options).await;
+    let report = client.install(&options).await;
     assert!(report.installed.len() >= 2, "{report:?}");
 }
 
@@ -142,7 +141,7 @@ async fn tls_with_every_kind_of_credentials() {
         assert!(queue.used_bytes() > 0, "the body is still there");
         drop(sender);
         // The right ones, as after a restart: the same queue goes on.
-        let _sender = Sender::start(Arc::clone(&client), queue, options(), metrics.clone());
+        let _sender = Sender::start(client.clone(), queue, options(), metrics.clone());
         let delivered = tokio::time::timeout(Duration::from_secs(60), ticket.delivered());
         assert_eq!(delivered.await.unwrap().unwrap(), Outcome::default());
         until("the alarm ends", || metrics.store_refuses.get() == 0).await;
@@ -190,7 +189,7 @@ async fn a_body_over_max_content_length_is_split() {
             index: Some(index),
             ..dead_letters::Filter::default()
         };
-        let replayed = dead_letters::replay(&client, &filter).await.unwrap();
+        let replayed = dead_letters::replay(&*client, &filter).await.unwrap();
         assert_eq!((replayed.failed, replayed.removed), (1, 0), "{replayed:?}");
     }
 }
@@ -252,14 +251,14 @@ async fn a_replayed_letter_is_removed() {
             index: Some(index.clone()),
             ..dead_letters::Filter::default()
         };
-        let replayed = dead_letters::replay(&client, &filter).await.unwrap();
+        let replayed = dead_letters::replay(&*client, &filter).await.unwrap();
         assert_eq!((replayed.failed, replayed.removed), (1, 0), "{replayed:?}");
         let path = format!("/{index}/_mapping");
         ask(&client, Method::PUT, &path, json!({"dynamic": true})).await;
-        let replayed = dead_letters::replay(&client, &filter).await.unwrap();
+        let replayed = dead_letters::replay(&*client, &filter).await.unwrap();
         assert_eq!((replayed.indexed, replayed.removed), (1, 1), "{replayed:?}");
         assert_eq!(count(&client, &index).await, 3);
-        let replayed = dead_letters::replay(&client, &filter).await.unwrap();
+        let replayed = dead_letters::replay(&*client, &filter).await.unwrap();
         assert_eq!(replayed.matched, 0);
     }
 }
@@ -277,12 +276,7 @@ async fn a_parked_stream_drains_when_the_block_is_lifted() {
         let queue = ParkingQueue::new();
         queue.push(body(&index, &documents(40)));
         let metrics = Metrics::default();
-        let sender = Sender::start(
-            Arc::clone(&client),
-            queue.clone(),
-            options(),
-            metrics.clone(),
-        );
+        let sender = Sender::start(client.clone(), queue.clone(), options(), metrics.clone());
         until("parked", || queue.parked_bytes() > 0).await;
         until("told", || sender.status().parked.len() == 1).await;
         ask(&client, Method::PUT, &path, block(false)).await;

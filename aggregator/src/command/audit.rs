@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use store::{Elasticsearch, Store as _};
+use store::Store;
 
 use crate::audit::{Audit, StreamReport, origin, rows};
 
@@ -40,7 +40,7 @@ const PAGE_DOCUMENTS: usize = 10_000;
     reason = "progress for the person at the terminal"
 )]
 pub(super) async fn run(
-    client: &Elasticsearch,
+    client: &dyn Store,
     args: &AuditArgs,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {

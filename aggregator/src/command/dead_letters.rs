@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context as _;
-use store::Elasticsearch;
+use store::Store;
 use store::dead_letters::{self, Filter};
 
 /// Which dead letters are meant.
@@ -31,7 +31,7 @@ pub(super) struct ReplayArgs {
 /// # Errors
 /// When the store cannot be read or written.
 pub(super) async fn replay(
-    client: &Elasticsearch,
+    client: &dyn Store,
     args: &ReplayArgs,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {

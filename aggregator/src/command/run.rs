@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use config::aggregator::{AckMode, AggregatorConfig};
 use prometheus_client::registry::Registry;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ pub(super) fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
 }
 
 struct Running {
-    client: Arc<store::Elasticsearch>,
+    client: Arc<dyn Store>,
     keep: Keep,
     sender: Arc<store::Sender>,
 }
@@ -71,10 +72,8 @@ async fn serve(
     let mut views = Vec::new();
     let mut states: BTreeMap<String, OutputState> = BTreeMap::new();
     for output in &config.outputs {
-        let options = build::elasticsearch_options(&output.elasticsearch)?;
-        let client = store::Elasticsearch::connect(options)
+        let client = build::store(output)
             .await
-            .map(Arc::new)
             .with_context(|| format!("cannot set up output `{}`", output.name))?;
         let keep = match config.ack {
             AckMode::Buffer => {

@@ -127,7 +127,7 @@ async fn post(
 ) -> Posted {
     let started = Instant::now();
     let wire_len = bytes.len() as u64;
-    let result = shared.client.post_bulk(bytes, encoding).await;
+    let result = shared.client.bulk(bytes, encoding).await;
     let metrics = &shared.metrics;
     metrics
         .request_ms
@@ -227,7 +227,7 @@ pub(crate) async fn deliver(
     let encoding = entries
         .first()
         .map_or(Encoding::Identity, |(_, p)| p.meta.encoding);
-    let is_readable = encoding != Encoding::Zstd || shared.client.takes_zstd();
+    let is_readable = shared.client.takes(encoding);
     let mut verdicts = None;
     let mut doubt = None;
     let mut backoff = shared.backoff();

@@ -77,12 +77,7 @@ pub(crate) async fn send_with(
     let queue = MemoryQueue::new(100 << 20);
     let push = |body: Body| queue.push(queue.try_reserve(body.bytes.len() as u64).unwrap(), body);
     let tickets: Vec<_> = bodies.into_iter().map(push).collect();
-    let sender = Sender::start(
-        Arc::clone(client),
-        queue.clone(),
-        options(),
-        metrics.clone(),
-    );
+    let sender = Sender::start(client.clone(), queue.clone(), options(), metrics.clone());
     let mut out = Vec::new();
     for ticket in tickets {
         let delivered = tokio::time::timeout(DEADLINE, ticket.delivered()).await;
