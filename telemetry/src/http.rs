@@ -41,19 +41,33 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+type Detail = Box<dyn Fn() -> Option<String> + Send + Sync>;
 type Page = Box<dyn Fn() -> String + Send + Sync>;
 
 /// What can be asked. Everything is computed when it is asked for.
 pub struct Endpoints {
     registry: Registry,
     checks: Vec<(String, Check)>,
-    pages: Vec<(String, Page)>,
+    details: Vec<(String, Detail)>,
+    pages: Vec<(String, Access, Page)>,
 }
+
+/// Who may ask for a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Everybody,
+    /// Those on this machine, a `kubectl exec` or `port-forward` among them.
+    Loopback,
+}
+
+/// The address that a request comes from, which a server puts into the request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub std::net::SocketAddr);
 
 impl fmt::Debug for Endpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checks: Vec<&str> = self.checks.iter().map(|(name, _)| name.as_str()).collect();
-        let pages: Vec<&str> = self.pages.iter().map(|(path, _)| path.as_str()).collect();
+        let pages: Vec<&str> = self.pages.iter().map(|(path, ..)| path.as_str()).collect();
         f.debug_struct("Endpoints")
             .field("checks", &checks)
             .field("pages", &pages)
@@ -67,6 +81,7 @@ impl Endpoints {
         Self {
             registry,
             checks: Vec::new(),
+            details: Vec::new(),
             pages: Vec::new(),
         }
     }
@@ -82,10 +97,37 @@ impl Endpoints {
         self
     }
 
+    /// Makes `/readyz` show what `detail` says, `ok` when it says nothing. It stays ready: this is
+    /// for what an operator should mend while the program does its work.
+    #[must_use]
+    pub fn detail(
+        mut self,
+        name: &str,
+        detail: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.details.push((name.to_owned(), Box::new(detail)));
+        self
+    }
+
     /// Adds a page of JSON text at `path`.
     #[must_use]
     pub fn page(mut self, path: &str, json: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        self.pages.push((path.to_owned(), Box::new(json)));
+        let page = (path.to_owned(), Access::Everybody, Box::new(json) as Page);
+        self.pages.push(page);
+        self
+    }
+
+    /// As [`Endpoints::page`], for those on this machine only: for what holds lines of logs, which
+    /// not everybody who may scrape metrics may read. Others get 403, and so does every request
+    /// that has no [`Peer`].
+    #[must_use]
+    pub fn local_page(
+        mut self,
+        path: &str,
+        json: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        let page = (path.to_owned(), Access::Loopback, Box::new(json) as Page);
+        self.pages.push(page);
         self
     }
 
@@ -111,6 +153,10 @@ impl Endpoints {
             let said = result.err().unwrap_or_else(|| "ok".to_owned());
             checks.insert(name.clone(), said.into());
         }
+        for (name, detail) in &self.details {
+            let said = detail().unwrap_or_else(|| "ok".to_owned());
+            checks.insert(name.clone(), said.into());
+        }
         let status = if ready {
             StatusCode::OK
         } else {
@@ -125,7 +171,7 @@ impl Endpoints {
 /// of the request is not looked at.
 pub fn handle<B>(endpoints: &Endpoints, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
     let path = request.uri().path();
-    let page = endpoints.pages.iter().find(|(known, _)| known == path);
+    let page = endpoints.pages.iter().find(|(known, ..)| known == path);
     if page.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
         return None;
     }
@@ -136,8 +182,16 @@ pub fn handle<B>(endpoints: &Endpoints, request: &Request<B>) -> Option<Response
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Some(response);
     }
+    let is_local = || {
+        let peer = request.extensions().get::<Peer>();
+        peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback())
+    };
     Some(match (path, page) {
-        (_, Some((_, json))) => answer(StatusCode::OK, "application/json", json()),
+        (_, Some((_, Access::Loopback, _))) if !is_local() => plain(
+            StatusCode::FORBIDDEN,
+            "only for programs on the same machine\n",
+        ),
+        (_, Some((_, _, json))) => answer(StatusCode::OK, "application/json", json()),
         ("/metrics", _) => endpoints.metrics(),
         ("/readyz", _) => endpoints.ready(),
         _ => plain(StatusCode::OK, "ok\n"),
@@ -162,11 +216,11 @@ pub async fn serve(
             };
             while connections.try_join_next().is_some() {}
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let endpoints = Arc::clone(&endpoints);
                     let stopped = stopped.clone();
                     connections.spawn(async move {
-                        let work = connection(stream, endpoints, stopped);
+                        let work = connection(stream, Peer(peer), endpoints, stopped);
                         drop(tokio::time::timeout(CONNECTION_TIMEOUT, work).await);
                         drop(place);
                     });
@@ -191,8 +245,14 @@ pub async fn serve(
 }
 
 /// Serves one connection.
-async fn connection(stream: TcpStream, endpoints: Arc<Endpoints>, mut stop: watch::Receiver<bool>) {
-    let service = service_fn(move |request| {
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    endpoints: Arc<Endpoints>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
         let response = handle(&endpoints, &request)
             .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "not found\n"));
         async move { Ok::<_, Infallible>(response) }

@@ -24,7 +24,9 @@ fn endpoints(ready: &Arc<AtomicBool>) -> Endpoints {
             true => Ok(()),
             false => Err("no answer \"yet\"".to_owned()),
         })
+        .detail("rules", || Some("the old ones are in force".to_owned()))
         .page("/status", || "{\"lag\":3}".to_owned())
+        .local_page("/lines", || "[\"a line\"]".to_owned())
 }
 
 fn request(method: &str, path: &str) -> Request<()> {
@@ -50,6 +52,13 @@ async fn each_path_has_its_answer() {
         ("HEAD", "/healthz", 200, ""),
         ("GET", "/status?pretty", 200, "{\"lag\":3}"),
         ("GET", "/readyz", 503, r#""store":"no answer \"yet\""#),
+        (
+            "GET",
+            "/readyz",
+            503,
+            r#""rules":"the old ones are in force""#,
+        ),
+        ("GET", "/lines", 403, "only for programs"),
         ("POST", "/metrics", 405, "only GET"),
     ];
     for (method, path, status, part) in cases {
@@ -143,4 +152,34 @@ async fn connections_that_say_nothing_do_not_keep_others_out() {
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn lines_are_for_those_on_this_machine() {
+    let endpoints = endpoints(&Arc::new(AtomicBool::new(true)));
+    let mut asked = request("GET", "/lines");
+    for (peer, status) in [
+        ("127.0.0.1:9", 200),
+        ("[::1]:9", 200),
+        ("[::ffff:127.0.0.1]:9", 200),
+        ("10.0.0.1:9", 403),
+        ("[::ffff:10.0.0.1]:9", 403),
+    ] {
+        asked.extensions_mut().insert(Peer(peer.parse().unwrap()));
+        let response = handle(&endpoints, &asked).unwrap();
+        assert_eq!(response.status().as_u16(), status, "{peer}");
+    }
+}
+
+/// What an operator should mend is told, and traffic is taken all the same.
+#[tokio::test]
+async fn a_detail_does_not_make_it_unready() {
+    let endpoints = endpoints(&Arc::new(AtomicBool::new(true)));
+    let response = handle(&endpoints, &request("GET", "/readyz")).unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    let said = body(response).await;
+    assert!(
+        said.contains(r#""ready":true"#) && said.contains("the old ones"),
+        "{said}"
+    );
 }
