@@ -14,7 +14,7 @@ SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECO
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 
-.PHONY: help run test unit e2e bench lint image fuzz binaries web prune doctor
+.PHONY: help run test unit e2e bench bench-rules lint image fuzz binaries web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ e2e: prune binaries ## the end-to-end tests alone; E2E='--test path kill' picks 
 
 bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles; ARGS='--mib 200'
 	@$(FAST)/tailrace-bench $(ARGS)
+
+bench-rules: prune ## record to document: MB of log per CPU-second, one thread, by kind of line
+	cargo run --profile fast -q -p parsers --example throughput
 
 lint: prune ## formatting, clippy and documentation, warnings refused
 	cargo fmt --all --check

@@ -1,6 +1,7 @@
 //! Framed records to documents on one thread: MB of log per CPU-second, by kind of line.
 //!
-//! `cargo run --release -p parsers --example throughput [json|logfmt|nginx|plain]`
+//! `make bench-rules`, or
+//! `cargo run --profile fast -p parsers --example throughput [json|logfmt|nginx|plain]`
 #![expect(clippy::print_stdout, reason = "it prints its table")]
 
 use std::path::Path;

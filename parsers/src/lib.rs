@@ -12,6 +12,7 @@
     reason = "the seams for steps stand before all of the steps that use them"
 )]
 
+pub mod author;
 mod parser;
 
 mod document;
@@ -43,7 +44,10 @@ pub use level::Level;
 pub use outcome::{Document, Outcome, Tag, Tags};
 pub use parser::Parser;
 pub use problem::Problem;
-pub use rules::{Explanation, RuleCounts, RuleId, RuleSet, Tried, Unmatched, Verdict};
+pub use rules::{
+    ExampleReport, Explanation, Fate, Mismatch, RuleCounts, RuleId, RuleSet, Tried, Unmatched,
+    Verdict,
+};
 pub use stream::{ContextError, StreamContext};
 
 /// One record as the engine sees it.

@@ -62,6 +62,13 @@ impl Parser {
         self.runner.forget_stream();
     }
 
+    /// Whether to take what `match` asks of the stream to fit: for trying rules on lines whose
+    /// stream is not known.
+    pub fn any_stream(&mut self, is_any: bool) {
+        self.runner.any_stream = is_any;
+        self.runner.forget_stream();
+    }
+
     /// What each rule did since the last call, by [`RuleId::index`].
     pub fn take_counts(&mut self, mut take: impl FnMut(RuleId, &RuleCounts)) {
         for (index, counts) in self.runner.counts.iter_mut().enumerate() {

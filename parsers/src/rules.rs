@@ -9,7 +9,7 @@ mod options;
 mod read;
 pub(crate) mod run;
 mod target;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use crate::ecs::key_hash;
 use crate::span::{Source, Span};
 use crate::steps::{Step, StepDoc};
 use condition::Condition;
+pub use examples::{ExampleReport, Fate, Mismatch};
 pub(crate) use explain::Trace;
 pub use explain::{Explanation, Tried, Verdict};
 pub(crate) use options::Options;
@@ -117,14 +118,51 @@ impl RuleSet {
         Self::build(texts, Vec::new())
     }
 
-    fn build(texts: &[(&Path, &str)], mut problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
+    /// As [`RuleSet::load`], and tells what each example gave, in the order of the files. A failed
+    /// example is told there and is no error here.
+    ///
+    /// # Errors
+    ///
+    /// Every other problem of every file.
+    pub fn load_with_examples(
+        paths: &[PathBuf],
+    ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
+        let mut problems = Vec::new();
+        let texts = files::read(paths, &mut problems);
+        let texts: Vec<_> = texts
+            .iter()
+            .map(|(path, text)| (path.as_path(), text.as_str()))
+            .collect();
+        Self::run_examples(&texts, problems)
+    }
+
+    /// As [`RuleSet::load_with_examples`], from texts in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuleSet::load_with_examples`].
+    pub fn from_texts_with_examples(
+        texts: &[(&Path, &str)],
+    ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
+        Self::run_examples(texts, Vec::new())
+    }
+
+    fn run_examples(
+        texts: &[(&Path, &str)],
+        mut problems: Vec<Problem>,
+    ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
         let mut tests = Vec::new();
         let set = read::files(texts, &mut tests, &mut problems);
         // Examples of a set that is not whole would fail for reasons that are listed already.
         if !problems.is_empty() {
             return Err(problems);
         }
-        let set = examples::check(set, &tests, &mut problems);
+        Ok(examples::run(set, tests))
+    }
+
+    fn build(texts: &[(&Path, &str)], problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
+        let (set, reports) = Self::run_examples(texts, problems)?;
+        let problems: Vec<Problem> = reports.iter().flat_map(ExampleReport::problems).collect();
         if problems.is_empty() {
             Ok(set)
         } else {

@@ -668,6 +668,12 @@ impl Reader<'_> {
                     }
                     "time" => {
                         example.time = value.text().map(str::to_owned);
+                        if let Some(text) = value.text()
+                            && super::examples::as_time(text).is_none()
+                        {
+                            let what = format!("`{text}` is no RFC 3339 time");
+                            self.report(value.place, what, None);
+                        }
                         continue;
                     }
                     "no_match" => Expected::NoMatch,

@@ -74,6 +74,8 @@ pub(crate) struct Runner {
     is_unknown: bool,
     /// Try this rule alone, whatever its `match` says of the stream.
     pub(crate) only: Option<RuleId>,
+    /// What `match` asks of the stream is taken to fit.
+    pub(crate) any_stream: bool,
     found: Vec<(u32, u32)>,
     memory: Memory,
     /// Fields as rules that `continue` left them.
@@ -95,6 +97,7 @@ impl Runner {
             is_named: false,
             is_unknown: false,
             only: None,
+            any_stream: false,
             found: Vec::new(),
             memory: memory.collect(),
             kept: None,
@@ -168,6 +171,7 @@ impl Runner {
                 continue;
             };
             if is_explained
+                && !self.any_stream
                 && let Some((is_not, part)) = rule.condition.stream_differs(stream)
                 && let Some(trace) = &mut work.trace
             {
@@ -251,7 +255,9 @@ impl Runner {
             // These two need no rule: they are recognised.
             self.is_unknown = !matches!(name, "json" | "logfmt");
         }
-        let fits = |(_, rule): &(usize, &Rule)| rule.condition.stream_differs(stream).is_none();
+        let any = self.any_stream;
+        let fits =
+            |(_, rule): &(usize, &Rule)| any || rule.condition.stream_differs(stream).is_none();
         let fitting = rules.rules.iter().enumerate().filter(fits);
         self.candidates
             .extend(fitting.map(|(index, _)| index as u32));

@@ -208,12 +208,19 @@ fn values_of_types_are_written_as_json() {
     );
 }
 
-/// The rules shown in the reference load, examples and all.
+/// The rules shown in the documentation load, examples and all.
 #[test]
 fn rules_of_the_documentation_work() {
-    let page = include_str!("../../../docs/rules.md");
+    let pages = [
+        include_str!("../../../docs/rules/README.md"),
+        include_str!("../../../docs/rules/tutorial.md"),
+        include_str!("../../../docs/rules/reference.md"),
+    ];
     let mut n_rules = 0;
-    for block in page.split("```yaml\n").skip(1) {
+    for block in pages
+        .iter()
+        .flat_map(|page| page.split("```yaml\n").skip(1))
+    {
         let yaml = block.split("```").next().unwrap();
         match load(yaml) {
             Ok(set) => n_rules += set.len(),
