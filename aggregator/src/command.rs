@@ -12,6 +12,7 @@ use config::aggregator::{AggregatorConfig, OutputConfig};
 mod audit;
 pub mod buffer;
 mod dead_letters;
+mod rules;
 mod run;
 mod status;
 
@@ -65,9 +66,9 @@ enum Command {
     /// Inspect a disk buffer, of a running aggregator too.
     #[command(subcommand)]
     Buffer(buffer::BufferCommand),
-    /// Work with rule files.
+    /// Write rules: check, test and try them, see why a line matched or did not.
     #[command(subcommand)]
-    Rules(Rules),
+    Rules(rules::RulesCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,16 +79,6 @@ enum DeadLetters {
         store: StoreArgs,
         #[command(flatten)]
         args: dead_letters::ReplayArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Rules {
-    /// Load rule files or folders, run their examples, list what is wrong.
-    Check {
-        /// Files or folders.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
     },
 }
 
@@ -142,21 +133,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => runtime()?
             .block_on(async { dead_letters::replay(&*store.connect().await?, &args, out).await }),
         Some(Command::Buffer(command)) => buffer::run(command, out),
-        Some(Command::Rules(Rules::Check { paths })) => {
-            let rules = check_rules(&paths)?;
-            writeln!(out, "{rules} rules: ok")?;
-            Ok(true)
-        }
+        Some(Command::Rules(command)) => rules::run(command, out),
     }
 }
 
 fn load(path: &Path) -> anyhow::Result<AggregatorConfig> {
     config::load(path, &config::Environment::process())
         .map_err(|problems| anyhow::anyhow!("cannot use the configuration\n{problems}"))
-}
-
-fn check_rules(paths: &[PathBuf]) -> anyhow::Result<usize> {
-    problems_of(parsers::RuleSet::load(paths).map(|rules| rules.len()))
 }
 
 fn problems_of<T>(rules: Result<T, Vec<parsers::Problem>>) -> anyhow::Result<T> {

@@ -4,6 +4,7 @@
 //! A library, so that tests can run parts of it; `main.rs` only reads arguments. What an
 //! aggregator never does: keep state of a stream between two requests.
 
+pub mod allocator;
 pub mod audit;
 pub mod build;
 mod clock;

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Counts for `rules bench` only.
+#[global_allocator]
+static ALLOCATOR: aggregator::allocator::CountingAllocator =
+    aggregator::allocator::CountingAllocator;
+
 fn main() -> ExitCode {
     aggregator::command::main()
 }
