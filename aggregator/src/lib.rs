@@ -14,4 +14,5 @@ pub mod output;
 pub mod pipeline;
 pub mod receive;
 mod resolve;
+pub mod rules;
 pub mod status;

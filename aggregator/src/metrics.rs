@@ -45,6 +45,7 @@ pub struct PipelineMetrics {
     records: Family<NamespaceLabel, Counter>,
     record_bytes: Family<NamespaceLabel, Counter>,
     dropped: Family<NamespaceLabel, Counter>,
+    unparsed: Family<NamespaceLabel, Counter>,
     optional_dropped: Family<OutputLabel, Counter>,
 }
 
@@ -92,6 +93,11 @@ impl PipelineMetrics {
             self.dropped.clone(),
         );
         registry.register(
+            "tailrace_records_unparsed",
+            "Records that no rule matched, and that are neither JSON nor logfmt, by namespace",
+            self.unparsed.clone(),
+        );
+        registry.register(
             "tailrace_output_optional_dropped",
             "Documents that an optional output had no room for",
             self.optional_dropped.clone(),
@@ -110,6 +116,9 @@ impl PipelineMetrics {
         self.record_bytes.get_or_create(&label).inc_by(counts.bytes);
         if counts.dropped > 0 {
             self.dropped.get_or_create(&label).inc_by(counts.dropped);
+        }
+        if counts.unparsed > 0 {
+            self.unparsed.get_or_create(&label).inc_by(counts.unparsed);
         }
     }
 

@@ -33,6 +33,8 @@ pub struct GroupCounts {
     pub bytes: u64,
     /// Records that rules dropped.
     pub dropped: u64,
+    /// Records that no rule matched although there was one to try, nor any format.
+    pub unparsed: u64,
 }
 
 enum Job {

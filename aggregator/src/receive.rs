@@ -136,8 +136,8 @@ impl Receiver {
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             while connections.try_join_next().is_some() {}
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, most likely: give connections time to end.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -150,7 +150,8 @@ impl Receiver {
             let mut stop = stop.clone();
             connections.spawn(async move {
                 let _place = place;
-                let service = service_fn(move |request| {
+                let service = service_fn(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(telemetry::http::Peer(peer));
                     let receiver = Arc::clone(&receiver);
                     async move { Ok::<_, Infallible>(receiver.handle(request).await) }
                 });

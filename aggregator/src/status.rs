@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::clock::wall_ms;
 use crate::output::Keep;
+use crate::rules::RuleBook;
 
 /// One output, as far as it is shown.
 pub struct OutputState {
@@ -24,15 +25,21 @@ pub struct OutputState {
 /// Where `/status` takes its figures from.
 pub struct StatusSource {
     outputs: BTreeMap<String, OutputState>,
+    rules: Arc<RuleBook>,
     started: Instant,
     reload_error: Mutex<Option<String>>,
 }
 
 impl StatusSource {
     /// A source over these outputs.
-    pub fn new(outputs: BTreeMap<String, OutputState>, started: Instant) -> Self {
+    pub fn new(
+        outputs: BTreeMap<String, OutputState>,
+        rules: Arc<RuleBook>,
+        started: Instant,
+    ) -> Self {
         Self {
             outputs,
+            rules,
             started,
             reload_error: Mutex::new(None),
         }
@@ -66,6 +73,7 @@ impl StatusSource {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "resident_bytes": telemetry::process::resident_bytes(),
             "reload_error": self.reload_error(),
+            "rules": self.rules.json(),
             "outputs": outputs,
         })
     }
@@ -125,11 +133,17 @@ fn oldest_seconds(stats: &buffer::Stats) -> u64 {
 
 /// The endpoints of the aggregator.
 pub fn endpoints(registry: Registry, source: Arc<StatusSource>) -> telemetry::http::Endpoints {
-    let reload = Arc::clone(&source);
+    let (reload, rules, unmatched) = (
+        Arc::clone(&source),
+        Arc::clone(&source.rules),
+        Arc::clone(&source.rules),
+    );
+    // What was refused stands behind what is in force: agents are served, so this is ready.
     telemetry::http::Endpoints::new(registry)
-        .ready_when("reload", move || match reload.reload_error() {
-            None => Ok(()),
-            Some(error) => Err(error),
+        .detail("reload", move || reload.reload_error())
+        .detail("rules", move || rules.problem())
+        .local_page("/rules/unmatched", move || {
+            unmatched.unmatched_json().to_string()
         })
         .page("/status", move || source.json().to_string())
 }
@@ -137,6 +151,7 @@ pub fn endpoints(registry: Registry, source: Arc<StatusSource>) -> telemetry::ht
 /// Adds the gauges of the buffers to `registry`.
 pub fn register(registry: &mut Registry, source: &Arc<StatusSource>) {
     registry.register_collector(Box::new(BufferGauges(Arc::clone(source))));
+    source.rules.register(registry);
 }
 
 /// Name, help and value of one gauge.

@@ -72,6 +72,7 @@ async fn rig(options: RigOptions) -> Rig {
         .collect();
     let shared = Arc::new(Shared {
         rules: ArcSwap::from_pointee(parsers::RuleSet::empty()),
+        rule_book: Arc::default(),
         metadata: MetadataCache::new(1 << 20),
         outputs: views,
         framing: framing::Options::default(),

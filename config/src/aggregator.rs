@@ -35,7 +35,8 @@ section! {
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7080)),
         /// What an acknowledgement to an agent means.
         ack: AckMode = AckMode::Buffer,
-        /// Files of rules, or folders of them (`*.yaml`). Read again at a reload.
+        /// Files of rules, or folders of them (`*.yaml`). Read again within seconds when they
+        /// change; a set with a mistake is refused, and the one before stays in force.
         rules: Vec<PathBuf> = Vec::new() => Rule::example("[./rules]"),
         /// Threads that frame, parse and compress.
         workers: u32 = cores() => Rule::varies("the cores that the cgroup allows", "2"),

@@ -34,7 +34,7 @@ pub fn bin_dir() -> PathBuf {
 }
 
 /// The path of a binary under test, or how to build it.
-pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let path = bin_dir().join(name);
     anyhow::ensure!(
         path.exists(),

@@ -23,7 +23,11 @@ use crate::metrics::PipelineMetrics;
 use crate::output::{DiskQueue, Encoder, Keep, Output};
 use crate::pipeline::{MetadataCache, OutputView, Pool, Shared};
 use crate::receive::{Receiver, Tokens};
+use crate::rules::{RuleBook, RuleWatch};
 use crate::status::{OutputState, StatusSource};
+
+/// How often rule files are looked at. A change rests for one such span before it is loaded.
+const RULES_POLL: Duration = Duration::from_secs(1);
 
 /// Memory for metadata of streams: some 50,000 of them.
 const METADATA_CACHE_BYTES: usize = 64 << 20;
@@ -125,8 +129,10 @@ async fn serve(
         });
     }
 
+    let rule_book = Arc::new(RuleBook::new(&rules));
     let shared = Arc::new(Shared {
         rules: ArcSwap::new(rules),
+        rule_book: Arc::clone(&rule_book),
         metadata: MetadataCache::new(METADATA_CACHE_BYTES),
         outputs: views,
         framing: build::framing_options(&config),
@@ -152,7 +158,7 @@ async fn serve(
     }
 
     let tokens = Arc::new(ArcSwap::from_pointee(build::tokens(&config.receive)?));
-    let status = Arc::new(StatusSource::new(states, started));
+    let status = Arc::new(StatusSource::new(states, rule_book, started));
     crate::status::register(&mut registry, &status);
     let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
     let receiver = Arc::new(Receiver::new(
@@ -211,6 +217,13 @@ async fn wait_for_the_end(
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let paths = || {
+        let config = config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.rules.clone()
+    };
+    let mut watch = RuleWatch::new(&paths());
+    let mut looks = tokio::time::interval(RULES_POLL);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
@@ -222,6 +235,36 @@ async fn wait_for_the_end(
                 }
                 status.set_reload_error(result.err().map(|reason| format!("{reason:#}")));
             }
+            _ = looks.tick() => {
+                // Reads files and compiles: not for a thread that serves agents.
+                if let Some(result) = tokio::task::block_in_place(|| watch.poll(&paths())) {
+                    take_rules(result, shared);
+                }
+            }
+        }
+    }
+}
+
+/// Puts new rules in force, or tells why the old ones stay.
+fn take_rules(result: Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>>, shared: &Shared) {
+    match result {
+        Ok(rules) => {
+            info!(
+                rules = rules.len(),
+                "rule files have changed: the new rules are in force"
+            );
+            shared.rule_book.replaced(&rules);
+            shared.rules.store(rules);
+        }
+        Err(problems) => {
+            for problem in &problems {
+                error!("{problem}");
+            }
+            error!(
+                problems = problems.len(),
+                "rule files have changed and are refused: the old rules stay in force"
+            );
+            shared.rule_book.refused(&problems);
         }
     }
 }
@@ -240,6 +283,7 @@ fn reload(
     })?;
     let new_tokens = build::tokens(&new.receive)?;
     let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.rule_book.replaced(&rules);
     shared.rules.store(rules);
     tokens.store(Arc::new(new_tokens));
     telemetry::logging::set_level(crate::command::log_level(&new.log));

@@ -69,9 +69,54 @@ pub(super) fn run(address: SocketAddr, json: bool, out: &mut dyn Write) -> anyho
         ]);
     }
     writeln!(out, "\n{buffers}")?;
+    print_rules(out, &status["rules"])?;
     for output in outputs(&status) {
         writeln!(out, "\nstore of output {}", word(output, "name"))?;
         print_flat(out, "", &output["store"])?;
+    }
+    Ok(())
+}
+
+/// The rules that were tried, those that cost most first.
+fn print_rules(out: &mut dyn Write, rules: &Value) -> std::io::Result<()> {
+    let number = |rule: &Value, key: &str| rule.get(key).and_then(Value::as_u64).unwrap_or(0);
+    if let Some(problem) = rules.get("problem").and_then(Value::as_str) {
+        writeln!(
+            out,
+            "\nthe latest rule files are refused, older rules are in force:\n{problem}"
+        )?;
+    }
+    let mut list: Vec<&Value> = rules["list"].as_array().into_iter().flatten().collect();
+    let n_rules = list.len();
+    list.retain(|rule| number(rule, "tried") > 0);
+    list.sort_by_key(|rule| std::cmp::Reverse(number(rule, "cpu_ms")));
+    let mut table = Table::new(&["rule", "tried", "matched", "dropped", "failed", "CPU"]);
+    for rule in &list {
+        table.row(&[
+            rule["name"].as_str().unwrap_or("-").to_owned(),
+            number(rule, "tried").to_string(),
+            number(rule, "matched").to_string(),
+            number(rule, "dropped").to_string(),
+            number(rule, "failed").to_string(),
+            table::span(Duration::from_millis(number(rule, "cpu_ms"))),
+        ]);
+    }
+    if !table.is_empty() {
+        writeln!(out, "\n{table}")?;
+    }
+    if list.len() < n_rules {
+        writeln!(
+            out,
+            "{} of {n_rules} rules were not tried yet",
+            n_rules - list.len()
+        )?;
+    }
+    let kept = number(rules, "unmatched_kept");
+    if kept > 0 {
+        writeln!(
+            out,
+            "{kept} lines matched no rule: `rules unmatched` shows them"
+        )?;
     }
     Ok(())
 }

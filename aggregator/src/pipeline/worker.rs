@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use parsers::{Outcome, Parser, RecordView, RuleSet};
+use parsers::{Outcome, Parser, RecordView, RuleSet, Tag};
 use wire::{Batch, Chunk, ChunkAck, Positions, Status, Suspect};
 
 use super::fragment::Fragment;
@@ -18,6 +18,7 @@ use super::metadata::{MetadataCache, StreamMeta};
 use super::route::{Place, Router, dated_index};
 use super::trail;
 use crate::metrics::PipelineMetrics;
+use crate::rules::RuleBook;
 
 /// How a request's body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct OutputView {
 pub struct Shared {
     /// Rules in force; swapped by a reload.
     pub rules: ArcSwap<RuleSet>,
+    /// What the rules did.
+    pub rule_book: Arc<RuleBook>,
     /// Metadata by hash.
     pub metadata: MetadataCache,
     /// The outputs, in the order of the configuration.
@@ -152,6 +155,7 @@ impl Worker {
         raw.clear();
         let result = decompress(body, encoding, self.shared.max_batch_bytes, &mut raw)
             .and_then(|()| self.decoded(&raw, may_send_for, now_ms));
+        self.shared.rule_book.note(&mut self.parser);
         if raw.capacity() <= KEEP_SCRATCH_BYTES {
             self.raw = raw;
         }
@@ -358,7 +362,9 @@ impl Worker {
                     dropped.push(input, record, &parts, self.rules.name(rule));
                     continue;
                 }
-                Outcome::Document(_) => {}
+                Outcome::Document(document) => {
+                    counts.unparsed += u64::from(document.tags.contains(Tag::Unparsed));
+                }
             }
             self.document.push(b'\n');
             let id = store::document_id(record.stream, record.offset, record.hash);

@@ -11,4 +11,5 @@ mod elasticsearch;
 mod fields;
 mod kills;
 mod rotation;
+mod rules;
 mod store_faults;
