@@ -11,6 +11,6 @@ export default defineConfig({
   server: {
     host: '127.0.0.1',
     port: Number(process.env.PORT ?? 5199),
-    proxy: target ? { '/api': { target, changeOrigin: true }, '/es': { target, changeOrigin: true } } : {},
+    proxy: target ? { '/api': { target, changeOrigin: false }, '/es': { target, changeOrigin: false } } : {},
   },
 });

@@ -62,7 +62,7 @@ export const BUILTIN: Record<string, Dashboard> = {
       { type: 'figure', title: 'Kinds', metric: 'unique:error.fingerprint', q: ERRORS, isBad: true, width: 3 },
       { type: 'figure', title: 'Services with errors', metric: 'unique:service.name', q: ERRORS, isBad: true, width: 3 },
       { type: 'figure', title: 'Share of all lines', metric: 'count', q: ERRORS, of: '', unit: 'percent', isBad: true, width: 3 },
-      { type: 'timeline', title: 'Errors by day and service', q: ERRORS, by: 'service.name', byDay: true, width: 8 },
+      { type: 'timeline', title: 'Errors by service', q: ERRORS, by: 'service.name', byDay: true, width: 8 },
       { type: 'top', title: 'Types', q: ERRORS, by: 'error.type', width: 4 },
       { type: 'top', title: 'Kinds of errors', q: ERRORS, by: 'error.fingerprint', sample: true, size: 30, width: 12 },
       { type: 'newest', title: 'Newest', q: ERRORS, columns: ['service.name', 'error.type', 'message'], size: 15, width: 12 },

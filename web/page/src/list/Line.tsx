@@ -44,8 +44,9 @@ function Message({ source, words, columns }: { source: Source; words: string[]; 
   const message = text(source, 'message').slice(0, SHOWN_CHARACTERS);
   const attributes = field(source, 'attributes');
   const trace = field(source, 'error.stack_trace');
+  // A line of `key=value` pairs says them itself.
   const extra = attributes !== null && typeof attributes === 'object'
-    ? Object.entries(attributes).filter(([name, value]) => typeof value !== 'object' && !columns.includes(`attributes.${name}`)).slice(0, SHOWN_ATTRIBUTES)
+    ? Object.entries(attributes).filter(([name, value]) => typeof value !== 'object' && !message.includes(`${name}=`) && !columns.includes(`attributes.${name}`)).slice(0, SHOWN_ATTRIBUTES)
     : [];
   return (
     <>
