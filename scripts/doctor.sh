@@ -52,6 +52,8 @@ need "JDK 21+" "has_java 21" "OpenSearch 3 and Elasticsearch 9 run on it; name o
 need "Node.js 20.19+" "has_node" "the web page is built and its tests run with it (nodejs.org; Debian 13: nodejs npm)" nodejs
 need "npm" "command -v npm" "it fetches what the web page is built with (comes with Node.js; Debian: npm)" npm
 need "chromium" "command -v chromium" "the web page is tested in it (Debian: chromium)" chromium
+need "python3 with venv" "python3 -c 'import venv, ensurepip'" \
+    "schemathesis tests the API with it (Debian: python3-venv)" python3-venv
 echo "  JDKs: $(javas | tr '\n' ' ')"
 if [ "$missing" = 1 ]; then
     echo "Tests that need what is missing will fail and say so."

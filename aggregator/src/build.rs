@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use config::aggregator::{
-    AggregatorConfig, CompressionChoice, ElasticsearchConfig, OutputConfig, ReceiveConfig,
+    AggregatorConfig, CompressionChoice, ElasticsearchConfig, OutputConfig, ReceiveConfig, WebAuth,
+    WebConfig, WebRole,
 };
 
 use crate::output::{DiskQueueOptions, SealOptions};
@@ -216,4 +217,67 @@ pub fn rules(paths: &[PathBuf]) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Pr
         return Ok(Arc::new(parsers::RuleSet::empty()));
     }
     parsers::RuleSet::load(&there).map(Arc::new)
+}
+
+/// Limits of the API over what `output` writes.
+pub fn api_options(config: &WebConfig, output: &OutputConfig) -> web::ApiOptions {
+    web::ApiOptions {
+        index: config.index.clone().unwrap_or_else(|| searched(output)),
+        timeout: config.timeout,
+        max_queries: config.max_queries as usize,
+        max_export: usize::try_from(config.max_export).unwrap_or(usize::MAX),
+        max_body: usize::try_from(config.max_body.0).unwrap_or(usize::MAX),
+        max_tails: config.max_tails as usize,
+    }
+}
+
+/// Everything that the output writes, but for its own books.
+fn searched(output: &OutputConfig) -> String {
+    let (streams, plain) = patterns(output);
+    let mut parts: Vec<String> = streams.into_iter().chain(plain).collect();
+    let trail = store::AUDIT_STREAM.trim_end_matches(".audit-default");
+    parts.push(format!("-{trail}.*"));
+    parts.join(",")
+}
+
+/// Who may use the API.
+///
+/// # Errors
+/// When the users file cannot be read, or has mistakes: all of them.
+pub fn access(config: &WebConfig) -> anyhow::Result<web::Access> {
+    let users = match &config.users_file {
+        None => web::Users::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the users `{}`", path.display()))?;
+            web::Users::parse(&text).map_err(|errors| {
+                let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                anyhow::anyhow!("cannot use `{}`:\n{}", path.display(), list.join("\n"))
+            })?
+        }
+    };
+    Ok(match config.auth {
+        None | Some(WebAuth::None) => web::Access::local(),
+        Some(WebAuth::Users) => web::Access::users(users),
+        Some(WebAuth::Proxy) => {
+            let trusted = config.proxy.trusted.iter().map(|text| text.parse());
+            let header = web::ProxyHeader {
+                user_header: config.proxy.user_header.to_lowercase(),
+                role_header: config
+                    .proxy
+                    .role_header
+                    .as_ref()
+                    .map(|name| name.to_lowercase()),
+                default_role: match config.proxy.default_role {
+                    WebRole::Viewer => web::Role::Viewer,
+                    WebRole::Editor => web::Role::Editor,
+                    WebRole::Admin => web::Role::Admin,
+                },
+                trusted: trusted
+                    .collect::<Result<Vec<_>, String>>()
+                    .map_err(|error| anyhow::anyhow!("{error}"))?,
+            };
+            web::Access::header(header, users)
+        }
+    })
 }

@@ -15,6 +15,7 @@ mod dead_letters;
 mod rules;
 mod run;
 mod status;
+mod users;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,6 +67,9 @@ enum Command {
     /// Inspect a disk buffer, of a running aggregator too.
     #[command(subcommand)]
     Buffer(buffer::BufferCommand),
+    /// Make the secrets of the users file (`web.users_file`).
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     /// Write rules: check, test and try them, see why a line matched or did not.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -133,6 +137,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => runtime()?
             .block_on(async { dead_letters::replay(&*store.connect().await?, &args, out).await }),
         Some(Command::Buffer(command)) => buffer::run(command, out),
+        Some(Command::Users(command)) => users::run(&command, out),
         Some(Command::Rules(command)) => rules::run(command, out),
     }
 }

@@ -16,3 +16,4 @@ pub mod receive;
 mod resolve;
 pub mod rules;
 pub mod status;
+pub mod web_pipeline;

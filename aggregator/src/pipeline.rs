@@ -16,7 +16,7 @@ mod worker;
 pub use fragment::Fragment;
 pub use metadata::{MetadataCache, StreamMeta};
 pub use route::{Naming, Place, Router, Template};
-pub use worker::{BatchError, BodyEncoding, OutputView, Processed, Shared};
+pub use worker::{BatchError, BodyEncoding, OutputView, Processed, RawLine, Shared};
 
 use crate::output::Encoder;
 use worker::Worker;
@@ -44,6 +44,12 @@ enum Job {
         may_send_for: MaySendFor,
         now_ms: u64,
         reply: oneshot::Sender<Result<Processed, BatchError>>,
+    },
+    Lines {
+        lines: Vec<RawLine>,
+        stream: u64,
+        now_ms: u64,
+        reply: oneshot::Sender<Result<Vec<Fragment>, BatchError>>,
     },
     Encode {
         encoder: Encoder,
@@ -114,6 +120,28 @@ impl Pool {
         answer.await.map_err(|_| Stopping)
     }
 
+    /// Parses lines that are records by themselves on a worker. `stream` tells them from all
+    /// others: sent again under the same one they are the same documents.
+    ///
+    /// # Errors
+    /// [`Stopping`] when the pool is closed.
+    pub async fn lines(
+        &self,
+        lines: Vec<RawLine>,
+        stream: u64,
+        now_ms: u64,
+    ) -> Result<Result<Vec<Fragment>, BatchError>, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Lines {
+            lines,
+            stream,
+            now_ms,
+            reply,
+        };
+        self.jobs.send(job).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
+    }
+
     /// Compresses `parts` into one body on a worker.
     ///
     /// # Errors
@@ -165,18 +193,19 @@ fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<
                 now_ms,
                 reply,
             }) => {
-                let process = || worker.process(&body, encoding, &*may_send_for, now_ms);
-                // A poison batch must not cost a worker (DELIVERY rule 12): the agent sends its
-                // chunks alone, then unparsed. The panic itself is logged by its hook.
-                let result = catch_unwind(AssertUnwindSafe(process)).unwrap_or_else(|_| {
-                    shared.metrics.panics.inc();
-                    Err(BatchError::Panic)
-                });
-                if matches!(result, Err(BatchError::Panic)) {
-                    worker = Worker::new(Arc::clone(shared));
-                }
+                let process =
+                    |worker: &mut Worker| worker.process(&body, encoding, &*may_send_for, now_ms);
                 // Nobody waits any more when the connection was closed: the agent comes again.
-                drop(reply.send(result));
+                drop(reply.send(guarded(&mut worker, shared, process)));
+            }
+            Some(Job::Lines {
+                lines,
+                stream,
+                now_ms,
+                reply,
+            }) => {
+                let process = |worker: &mut Worker| worker.lines(&lines, stream, now_ms);
+                drop(reply.send(guarded(&mut worker, shared, process)));
             }
             Some(Job::Encode {
                 encoder,
@@ -187,4 +216,21 @@ fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<
             }
         }
     }
+}
+
+/// Runs `process`. A poison batch must not cost a worker (DELIVERY rule 12): the agent sends its
+/// chunks alone, then unparsed. The panic itself is logged by its hook.
+fn guarded<T>(
+    worker: &mut Worker,
+    shared: &Arc<Shared>,
+    process: impl FnOnce(&mut Worker) -> Result<T, BatchError>,
+) -> Result<T, BatchError> {
+    let result = catch_unwind(AssertUnwindSafe(|| process(worker))).unwrap_or_else(|_| {
+        shared.metrics.panics.inc();
+        Err(BatchError::Panic)
+    });
+    if matches!(result, Err(BatchError::Panic)) {
+        *worker = Worker::new(Arc::clone(shared));
+    }
+    result
 }

@@ -5,6 +5,7 @@
 //! the documents durably, or after `answer_timeout` with what is known by then (DELIVERY rule 17).
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,14 +22,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use wire::{Answer, ChunkAck, Status};
 
+mod intake;
 mod tokens;
 
+pub use intake::Intake;
 pub use tokens::{Token, Tokens};
 
 use crate::clock::wall_ms;
 use crate::metrics::PipelineMetrics;
-use crate::output::{Failure, Output, Room};
-use crate::pipeline::{BatchError, BodyEncoding, Fragment, MaySendFor, Pool, Processed};
+use crate::output::Output;
+use crate::pipeline::{BatchError, BodyEncoding, MaySendFor, Pool, Processed};
 
 /// Limits of the receiver.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +60,23 @@ const MEMORY_PER_RAW_BYTE: usize = 3;
 /// The receiver: shared by all connections.
 pub struct Receiver {
     options: ReceiveOptions,
-    pool: Arc<Pool>,
-    outputs: Vec<Output>,
+    intake: Arc<Intake>,
     tokens: Arc<ArcSwap<Tokens>>,
     endpoints: Arc<telemetry::http::Endpoints>,
     metrics: Arc<PipelineMetrics>,
     memory: Arc<Semaphore>,
+    web: Option<Arc<web::Api>>,
+}
+
+/// What an address is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// Agents, metrics, and the API and page where there is one.
+    All,
+    /// Agents and lines of the API.
+    Intake,
+    /// All but agents, who have an address of their own.
+    Reads,
 }
 
 /// An answer that is not an [`Answer`].
@@ -105,15 +119,28 @@ impl Receiver {
         metrics: Arc<PipelineMetrics>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(kib(options.memory) as usize));
+        let intake = Intake::new(pool, outputs, options.answer_timeout, Arc::clone(&metrics));
         Self {
             options,
-            pool,
-            outputs,
+            intake: Arc::new(intake),
             tokens,
             endpoints,
             metrics,
             memory,
+            web: None,
         }
+    }
+
+    /// The way of documents behind the receiver.
+    pub fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+
+    /// Serves the API and the page too.
+    #[must_use]
+    pub fn with_web(mut self, web: Arc<web::Api>) -> Self {
+        self.web = Some(web);
+        self
     }
 
     /// Serves `listener` until `stop` turns true; then takes no new connection, lets requests in
@@ -121,6 +148,7 @@ impl Receiver {
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
+        serves: Serves,
         mut stop: watch::Receiver<bool>,
         grace: Duration,
     ) {
@@ -153,7 +181,7 @@ impl Receiver {
                 let service = service_fn(move |mut request: Request<Incoming>| {
                     request.extensions_mut().insert(telemetry::http::Peer(peer));
                     let receiver = Arc::clone(&receiver);
-                    async move { Ok::<_, Infallible>(receiver.handle(request).await) }
+                    async move { Ok::<_, Infallible>(receiver.handle(request, peer, serves).await) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -179,15 +207,35 @@ impl Receiver {
         }
     }
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.uri().path() != wire::http::BATCH_PATH {
-            return telemetry::http::handle(&self.endpoints, &request).unwrap_or_else(|| {
-                text(
-                    StatusCode::NOT_FOUND,
-                    "not found: agents post to /v1/batch\n",
-                )
-            });
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        serves: Serves,
+    ) -> Response<web::Body> {
+        let path = request.uri().path();
+        if path == wire::http::BATCH_PATH && serves != Serves::Reads {
+            return self.take_batch(request).await.map(boxed);
         }
+        if let Some(response) = telemetry::http::handle(&self.endpoints, &request) {
+            return response.map(boxed);
+        }
+        match &self.web {
+            Some(web) if serves == Serves::Intake => {
+                Arc::clone(web).handle_intake(request, peer).await
+            }
+            Some(web) if path != wire::http::BATCH_PATH => {
+                Arc::clone(web).handle(request, peer).await
+            }
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "not found: agents post to /v1/batch\n",
+            )
+            .map(boxed),
+        }
+    }
+
+    async fn take_batch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match self.batch(request).await {
             Ok(answer) => {
                 self.metrics.batch("ok");
@@ -315,6 +363,7 @@ impl Receiver {
         may_send_for: MaySendFor,
     ) -> Result<Processed, Refusal> {
         let processed = self
+            .intake
             .pool
             .batch(body, encoding, may_send_for, wall_ms())
             .await;
@@ -327,6 +376,8 @@ impl Receiver {
                     BatchError::Decode(_) | BatchError::Decompress(_) => {
                         (StatusCode::BAD_REQUEST, "malformed")
                     }
+                    // Of a batch each chunk is refused by itself.
+                    BatchError::Refused => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
                     BatchError::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "panic"),
                 };
                 Err(Refusal::new(status, result, error.to_string()))
@@ -346,28 +397,11 @@ impl Receiver {
             fragments,
             mut acks,
         } = processed;
-        let writes = self.reserve(fragments)?;
-        let mut running: JoinSet<(bool, Result<(), Failure>)> = JoinSet::new();
-        for (output, fragment, room) in writes {
-            running.spawn(async move {
-                let optional = output.is_optional();
-                (optional, output.write(fragment, room).await)
-            });
-        }
-        let deadline = tokio::time::Instant::now() + self.options.answer_timeout;
-        let mut durable = true;
-        loop {
-            match tokio::time::timeout_at(deadline, running.join_next()).await {
-                Ok(None) => break,
-                Ok(Some(Ok((_, Ok(()))))) | Ok(Some(Ok((true, Err(_))))) => {}
-                Ok(Some(Ok((false, Err(_)))) | Some(Err(_))) | Err(_) => {
-                    durable = false;
-                    break;
-                }
-            }
-        }
-        // What is still running goes on: the body may hold documents of others too.
-        running.detach_all();
+        let durable = self
+            .intake
+            .keep(fragments)
+            .await
+            .map_err(|full| Refusal::busy(full.to_string()))?;
         if !durable {
             for ack in acks.iter_mut().filter(|ack| ack.status == Status::Ok) {
                 not_durable(ack);
@@ -382,26 +416,6 @@ impl Receiver {
                 .inc();
         }
         Ok(Answer { chunks: acks })
-    }
-
-    /// Reserves room in every output before anything is written to any (DELIVERY rule 16).
-    fn reserve(&self, fragments: Vec<Fragment>) -> Result<Vec<(Output, Fragment, Room)>, Refusal> {
-        let mut writes = Vec::new();
-        for (output, fragment) in self.outputs.iter().zip(fragments) {
-            if fragment.is_empty() {
-                continue;
-            }
-            match output.reserve(&fragment) {
-                Ok(room) => writes.push((output.clone(), fragment, room)),
-                Err(failure) if output.is_optional() => {
-                    tracing::warn!(%failure, docs = fragment.docs(), "an optional output drops documents");
-                    self.metrics
-                        .dropped_by_output(output.name(), fragment.docs());
-                }
-                Err(failure) => return Err(Refusal::busy(failure.to_string())),
-            }
-        }
-        Ok(writes)
     }
 }
 
@@ -441,6 +455,10 @@ fn encoding_of(request: &Request<Incoming>) -> Result<BodyEncoding, Refusal> {
             "the content encoding must be zstd, gzip or identity".into(),
         )),
     }
+}
+
+fn boxed(body: Full<Bytes>) -> web::Body {
+    web::Body::new(body.map_err(|never| match never {}))
 }
 
 fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {

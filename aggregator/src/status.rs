@@ -53,14 +53,16 @@ impl StatusSource {
             .unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    fn reload_error(&self) -> Option<String> {
+    /// Why the last reload failed.
+    pub fn reload_error(&self) -> Option<String> {
         self.reload_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn json(&self) -> Value {
+    /// Everything that is shown.
+    pub fn json(&self) -> Value {
         let outputs: Vec<Value> = self
             .outputs
             .iter()

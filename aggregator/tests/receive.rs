@@ -12,7 +12,7 @@ use std::time::Duration;
 use aggregator::metrics::PipelineMetrics;
 use aggregator::output::{DiskQueue, DiskQueueOptions, Encoder, Keep, Output, SealOptions};
 use aggregator::pipeline::{MetadataCache, Naming, OutputView, Pool, Router, Shared, Template};
-use aggregator::receive::{ReceiveOptions, Receiver, Token, Tokens};
+use aggregator::receive::{ReceiveOptions, Receiver, Serves, Token, Tokens};
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use store::{Encoding, MemoryQueue, Queue, Queued};
@@ -117,7 +117,7 @@ async fn rig(options: RigOptions) -> Rig {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    tasks.spawn(receiver.serve(listener, stopped, Duration::from_secs(1)));
+    tasks.spawn(receiver.serve(listener, Serves::All, stopped, Duration::from_secs(1)));
     Rig {
         address,
         refused,

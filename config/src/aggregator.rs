@@ -2,6 +2,7 @@
 
 mod elasticsearch;
 mod output;
+mod web;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ pub use self::elasticsearch::{
     CompressionChoice, ElasticsearchConfig, RetentionConfig, TemplateConfig,
 };
 pub use self::output::{BufferConfig, OutputBatchConfig, OutputConfig};
+pub use self::web::{WebAuth, WebConfig, WebProxyConfig, WebRole};
 use crate::fields::At;
 use crate::log::LogConfig;
 use crate::section::{Check, Rule, choice, section};
@@ -31,8 +33,11 @@ section! {
     pub struct AggregatorConfig {
         /// Folder of the disk buffers. Made when missing; one aggregator at a time may use it.
         data_dir: PathBuf = PathBuf::from("/var/lib/tailrace-aggregator") => Rule::required(),
-        /// Address for agents, and of `/metrics`, `/healthz`, `/readyz` and `/status`.
+        /// Address for agents, the API and the page, and of `/metrics`, `/healthz`, `/readyz` and
+        /// `/status`.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 7080)),
+        /// Address for agents and `POST /api/v1/logs` alone; `listen` takes no agents then.
+        ingest_listen: Option<SocketAddr> = None => Rule::example("0.0.0.0:7081"),
         /// What an acknowledgement to an agent means.
         ack: AckMode = AckMode::Buffer,
         /// Files of rules, or folders of them (`*.yaml`). Read again within seconds when they
@@ -46,6 +51,8 @@ section! {
         multiline: MultilineConfig = MultilineConfig::default(),
         /// Where documents go. Every output gets every document.
         outputs: Vec<OutputConfig> = vec![OutputConfig::default()] => Rule::required(),
+        /// The API and the web page.
+        web: WebConfig = WebConfig::default(),
         /// How long the aggregator takes at its end to finish what it has. Shorter than the pod's
         /// `terminationGracePeriodSeconds`.
         shutdown_grace: Duration = Duration::from_secs(25)
@@ -106,6 +113,12 @@ section! {
 }
 
 impl AggregatorConfig {
+    /// Whether the API and the page are served.
+    pub fn serves_web(&self) -> bool {
+        let is_safe = self.web.auth.is_some() || self.listen.ip().is_loopback();
+        self.web.enabled.unwrap_or(is_safe)
+    }
+
     /// Keys that differ from `new` and take effect at the next start only.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let receive = |config: &Self| ReceiveConfig {
@@ -116,6 +129,8 @@ impl AggregatorConfig {
         for (key, differs) in [
             ("data_dir", self.data_dir != new.data_dir),
             ("listen", self.listen != new.listen),
+            ("ingest_listen", self.ingest_listen != new.ingest_listen),
+            ("web", self.web != new.web),
             ("ack", self.ack != new.ack),
             ("workers", self.workers != new.workers),
             ("receive", receive(self) != receive(new)),
@@ -161,6 +176,30 @@ impl Check for AggregatorConfig {
                     format!("the name `{}` is taken", output.name),
                 );
             }
+        }
+        let has_sign_in = matches!(self.web.auth, Some(WebAuth::Users | WebAuth::Proxy));
+        if self.serves_web() && !has_sign_in && !self.listen.ip().is_loopback() {
+            let key = if self.web.auth.is_some() {
+                "web.auth"
+            } else {
+                "web.enabled"
+            };
+            at.hinted(
+                key,
+                format!(
+                    "everybody who reaches `{}` could read all logs",
+                    self.listen
+                ),
+                Some("set `web.auth: users`, or `listen` to a loopback address".to_owned()),
+            );
+        }
+        if let Some(name) = &self.web.output
+            && !self.outputs.iter().any(|output| output.name == *name)
+        {
+            at.problem("web.output", format!("there is no output `{name}`"));
+        }
+        if self.ingest_listen == Some(self.listen) {
+            at.problem("ingest_listen", "must be another address than `listen`");
         }
         if self.multiline.max_event > self.receive.max_batch {
             at.problem(

@@ -131,16 +131,21 @@ impl Endpoints {
         self
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    /// What `/metrics` shows. `None` when a collector fails, as only one of ours can.
+    pub fn metrics_text(&self) -> Option<String> {
         let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
-            Ok(()) => answer(
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).ok()?;
+        Some(text)
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match self.metrics_text() {
+            Some(text) => answer(
                 StatusCode::OK,
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 text,
             ),
-            // Only a collector of ours can fail, as writing to a text cannot.
-            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "a collector failed\n"),
+            None => plain(StatusCode::INTERNAL_SERVER_ERROR, "a collector failed\n"),
         }
     }
 

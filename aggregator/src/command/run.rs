@@ -22,9 +22,10 @@ use crate::build;
 use crate::metrics::PipelineMetrics;
 use crate::output::{DiskQueue, Encoder, Keep, Output};
 use crate::pipeline::{MetadataCache, OutputView, Pool, Shared};
-use crate::receive::{Receiver, Tokens};
+use crate::receive::{Receiver, Serves, Tokens};
 use crate::rules::{RuleBook, RuleWatch};
 use crate::status::{OutputState, StatusSource};
+use crate::web_pipeline::WebPipeline;
 
 /// How often rule files are looked at. A change rests for one such span before it is loaded.
 const RULES_POLL: Duration = Duration::from_secs(1);
@@ -70,6 +71,14 @@ async fn serve(
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().unwrap_or(config.listen);
+    let ingest = match config.ingest_listen {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}"))?,
+        ),
+    };
 
     // Queues first: a buffer that another process holds must stop the start before anything sends.
     let mut running: Vec<Running> = Vec::new();
@@ -161,17 +170,39 @@ async fn serve(
     let status = Arc::new(StatusSource::new(states, rule_book, started));
     crate::status::register(&mut registry, &status);
     let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
-    let receiver = Arc::new(Receiver::new(
+    let (stop, stopped) = watch::channel(false);
+    let mut receiver = Receiver::new(
         build::receive_options(&config.receive),
         Arc::clone(&pool),
         outputs,
         Arc::clone(&tokens),
-        endpoints,
+        Arc::clone(&endpoints),
         Arc::clone(&metrics),
-    ));
-    let (stop, stopped) = watch::channel(false);
-    let serving =
-        tokio::spawn(Arc::clone(&receiver).serve(listener, stopped, config.shutdown_grace / 2));
+    );
+    if config.serves_web() {
+        let pipeline = WebPipeline::new(
+            Arc::clone(receiver.intake()),
+            Arc::clone(&shared),
+            Arc::clone(&tokens),
+            Arc::clone(&status),
+            endpoints,
+        );
+        let tail = Arc::clone(&receiver.intake().tail);
+        let api = api(&config, &running, Arc::new(pipeline), tail, stopped.clone())?;
+        receiver = receiver.with_web(Arc::new(api));
+    }
+    let receiver = Arc::new(receiver);
+    let grace = config.shutdown_grace / 2;
+    let mut serving = JoinSet::new();
+    let serves = match ingest {
+        None => Serves::All,
+        Some(listener) => {
+            let receiver = Arc::clone(&receiver);
+            serving.spawn(receiver.serve(listener, Serves::Intake, stopped.clone(), grace));
+            Serves::Reads
+        }
+    };
+    serving.spawn(Arc::clone(&receiver).serve(listener, serves, stopped, grace));
     announce(&config, address);
 
     let current = Mutex::new(config);
@@ -193,6 +224,29 @@ async fn serve(
     Ok(())
 }
 
+/// The API over the output that the configuration names.
+fn api(
+    config: &AggregatorConfig,
+    running: &[Running],
+    pipeline: Arc<WebPipeline>,
+    tail: Arc<web::TailHub>,
+    stopped: watch::Receiver<bool>,
+) -> anyhow::Result<web::Api> {
+    let named = config.web.output.as_deref();
+    let mut outputs = config.outputs.iter().zip(running);
+    let (output, running) = outputs
+        .find(|(output, _)| named.is_none_or(|name| output.name == name))
+        .context("the configuration has no output to search")?;
+    Ok(web::Api::new(
+        Arc::clone(&running.client),
+        pipeline,
+        tail,
+        build::access(&config.web)?,
+        build::api_options(&config.web, output),
+        stopped,
+    ))
+}
+
 fn announce(config: &AggregatorConfig, address: SocketAddr) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -201,6 +255,11 @@ fn announce(config: &AggregatorConfig, address: SocketAddr) {
         outputs = config.outputs.len(),
         "tailrace-aggregator takes batches"
     );
+    if config.serves_web() {
+        info!("the page and the API are at http://{address}/");
+    } else if config.web.enabled.is_none() {
+        warn!("{address} is no loopback address: set `web.auth` to serve the page and the API");
+    }
     if !address.ip().is_loopback() && config.receive.tokens.is_empty() {
         warn!("agents need no token: everybody who reaches {address} may send logs");
     }
@@ -303,7 +362,7 @@ fn reload(
 /// Takes the parts down in the order of the flow, within `grace`.
 async fn drain(
     grace: Duration,
-    serving: tokio::task::JoinHandle<()>,
+    mut serving: JoinSet<()>,
     receiver: Arc<Receiver>,
     mut sealers: JoinSet<()>,
     pool: Arc<Pool>,
@@ -312,7 +371,7 @@ async fn drain(
     let begin = Instant::now();
     let deadline = tokio::time::Instant::now() + grace;
     info!("stopping: no new batches");
-    drop(serving.await);
+    while serving.join_next().await.is_some() {}
     info!(
         seconds = begin.elapsed().as_secs_f32(),
         "requests in work are answered"

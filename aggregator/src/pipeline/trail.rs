@@ -46,7 +46,8 @@ impl DroppedRuns {
         }
     }
 
-    fn interval(
+    /// Takes dropped bytes from `start` on, with the records that begin there.
+    pub(super) fn interval(
         &mut self,
         input: usize,
         stream: u64,

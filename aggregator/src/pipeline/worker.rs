@@ -81,10 +81,25 @@ pub enum BatchError {
         /// The node that the batch names.
         node: String,
     },
+    /// The store forbids these documents, and there is no room to park them.
+    #[error("the store forbids these lines at the moment")]
+    Refused,
     /// Working on the batch has panicked: a bug, found by this batch.
     #[error("the aggregator failed on this batch; its log has the place")]
     Panic,
 }
+
+/// A line that is a record by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawLine {
+    /// Its text.
+    pub text: Vec<u8>,
+    /// When it was written, nanoseconds since the epoch.
+    pub time_ns: i64,
+}
+
+/// The metadata of lines that came without a file.
+const NO_METADATA: &[u8] = b"{}";
 
 /// What a batch became.
 #[derive(Debug)]
@@ -145,12 +160,7 @@ impl Worker {
         may_send_for: &dyn Fn(&str) -> bool,
         now_ms: u64,
     ) -> Result<Processed, BatchError> {
-        let rules = self.shared.rules.load();
-        if !Arc::ptr_eq(&rules, &self.rules) {
-            self.rules = Arc::clone(&rules);
-            self.parser = Parser::new(Arc::clone(&rules));
-        }
-        drop(rules);
+        self.take_rules();
         let mut raw = std::mem::take(&mut self.raw);
         raw.clear();
         let result = decompress(body, encoding, self.shared.max_batch_bytes, &mut raw)
@@ -175,9 +185,7 @@ impl Worker {
             });
         }
         self.learn(&batch);
-        self.refused.clear();
-        self.refused
-            .extend(self.shared.outputs.iter().map(|output| (output.refused)()));
+        self.ask_refused();
         let mut processed = Processed {
             fragments: self
                 .shared
@@ -197,12 +205,7 @@ impl Worker {
         if batch.metadata.is_empty() {
             return;
         }
-        let routers: Vec<Arc<Router>> = self
-            .shared
-            .outputs
-            .iter()
-            .map(|output| Arc::clone(&output.router))
-            .collect();
+        let routers = self.routers();
         for &(id, json) in &batch.metadata {
             self.shared.metadata.insert(id, json, &routers);
         }
@@ -313,18 +316,13 @@ impl Worker {
                 at = input;
                 destinations.clear();
                 for (number, fragment) in processed.fragments.iter_mut().enumerate() {
-                    let taken = takes(&self.refused[number], &meta.places[number]);
-                    destinations.push(match &meta.places[number] {
-                        _ if !taken => Destination::None,
-                        Place::Fixed(index) => {
-                            fragment.doubt(doubt_since_ms);
-                            Destination::Fixed(fragment.target(index, &meta.namespace))
-                        }
-                        Place::Dated(pattern) => {
-                            fragment.doubt(doubt_since_ms);
-                            Destination::Dated(pattern)
-                        }
-                    });
+                    destinations.push(destination(
+                        &self.refused[number],
+                        meta,
+                        number,
+                        doubt_since_ms,
+                        fragment,
+                    ));
                 }
             }
             tags.clear();
@@ -368,24 +366,121 @@ impl Worker {
             }
             self.document.push(b'\n');
             let id = store::document_id(record.stream, record.offset, record.hash);
+            let time_ns = record.time_ns.unwrap_or(now_ns);
             for (fragment, destination) in processed.fragments.iter_mut().zip(&destinations) {
-                let target = match destination {
-                    Destination::None => continue,
-                    Destination::Fixed(target) => *target,
-                    Destination::Dated(pattern) => {
-                        let index = dated_index(pattern, record.time_ns.unwrap_or(now_ns));
-                        fragment.target(&index, &meta.namespace)
-                    }
-                };
-                let index = fragment.targets[usize::from(target)].index.as_str();
-                store::append_action(&mut fragment.raw, index, &id);
-                fragment.raw.extend_from_slice(&self.document);
-                fragment.count(target);
+                append(fragment, destination, meta, time_ns, &id, &self.document);
             }
         }
         dropped.append(metas, doubt_since_ms, now_ms, &mut processed.fragments);
         if let Some(meta) = metas.first() {
             self.shared.metrics.group(&meta.namespace, &counts);
+        }
+    }
+
+    /// Lines that came one by one, each a record of its own: parsed as those of files are. They
+    /// lie behind each other in a stream that is theirs alone.
+    ///
+    /// # Errors
+    /// When an output that is not optional refuses them.
+    pub(super) fn lines(
+        &mut self,
+        lines: &[RawLine],
+        stream: u64,
+        now_ms: u64,
+    ) -> Result<Vec<Fragment>, BatchError> {
+        self.take_rules();
+        let id = wire::meta_id(NO_METADATA);
+        let routers: Vec<Arc<Router>> = self.routers();
+        self.shared.metadata.insert(id, NO_METADATA, &routers);
+        let meta = self.shared.metadata.get(id).ok_or(BatchError::Panic)?;
+        self.ask_refused();
+        if self.is_refused(&meta) {
+            return Err(BatchError::Refused);
+        }
+        let now_ns = i64::try_from(now_ms)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
+        let mut fragments: Vec<Fragment> = routers.iter().map(|_| Fragment::default()).collect();
+        let destinations: Vec<Destination<'_>> = fragments
+            .iter_mut()
+            .enumerate()
+            .map(|(number, fragment)| {
+                destination(&self.refused[number], &meta, number, None, fragment)
+            })
+            .collect();
+        let mut dropped = trail::DroppedRuns::default();
+        let mut counts = super::GroupCounts::default();
+        let mut offset = 0u64;
+        for line in lines {
+            let length = line.text.len() as u64;
+            let view = RecordView {
+                message: &line.text,
+                iostream: None,
+                time_ns: Some(line.time_ns),
+                now_ns,
+                stream,
+                offset,
+                length,
+                parts: &[],
+                trace_at: None,
+                tags: &[],
+                unparsed: false,
+            };
+            counts.records += 1;
+            counts.bytes += length;
+            self.document.clear();
+            let outcome = self
+                .parser
+                .append_document(&view, &meta.context, &mut self.document);
+            match outcome {
+                Outcome::Dropped { rule } => {
+                    counts.dropped += 1;
+                    dropped.interval(0, stream, offset, length, self.rules.name(rule), 1);
+                }
+                Outcome::Document(document) => {
+                    counts.unparsed += u64::from(document.tags.contains(Tag::Unparsed));
+                    self.document.push(b'\n');
+                    let hash = xxhash_rust::xxh3::xxh3_64(&line.text) as u32;
+                    let id = store::document_id(stream, offset, hash);
+                    for (fragment, destination) in fragments.iter_mut().zip(&destinations) {
+                        append(
+                            fragment,
+                            destination,
+                            &meta,
+                            line.time_ns,
+                            &id,
+                            &self.document,
+                        );
+                    }
+                }
+            }
+            offset += length;
+        }
+        drop(destinations);
+        self.shared.rule_book.note(&mut self.parser);
+        self.shared.metrics.group(&meta.namespace, &counts);
+        dropped.append(&[meta], None, now_ms, &mut fragments);
+        Ok(fragments)
+    }
+
+    /// The routers of all outputs.
+    fn routers(&self) -> Vec<Arc<Router>> {
+        let outputs = self.shared.outputs.iter();
+        outputs.map(|output| Arc::clone(&output.router)).collect()
+    }
+
+    fn ask_refused(&mut self) {
+        self.refused.clear();
+        self.refused
+            .extend(self.shared.outputs.iter().map(|output| (output.refused)()));
+    }
+
+    /// Goes over to the rules in force.
+    fn take_rules(&mut self) {
+        let rules = self.shared.rules.load();
+        if !Arc::ptr_eq(&rules, &self.rules) {
+            self.rules = Arc::clone(&rules);
+            self.parser = Parser::new(Arc::clone(&rules));
         }
     }
 
@@ -401,6 +496,48 @@ impl Worker {
     fn takes(&self, output: usize, meta: &StreamMeta) -> bool {
         takes(&self.refused[output], &meta.places[output])
     }
+}
+
+/// Where output `number` puts the documents of a stream.
+fn destination<'a>(
+    refused: &HashSet<String>,
+    meta: &'a StreamMeta,
+    number: usize,
+    doubt_since_ms: Option<u64>,
+    fragment: &mut Fragment,
+) -> Destination<'a> {
+    let place = &meta.places[number];
+    if !takes(refused, place) {
+        return Destination::None;
+    }
+    fragment.doubt(doubt_since_ms);
+    match place {
+        Place::Fixed(index) => Destination::Fixed(fragment.target(index, &meta.namespace)),
+        Place::Dated(pattern) => Destination::Dated(pattern),
+    }
+}
+
+/// Appends one document, which ends in a newline, to what goes to one output.
+fn append(
+    fragment: &mut Fragment,
+    destination: &Destination<'_>,
+    meta: &StreamMeta,
+    time_ns: i64,
+    id: &store::DocId,
+    document: &[u8],
+) {
+    let target = match destination {
+        Destination::None => return,
+        Destination::Fixed(target) => *target,
+        Destination::Dated(pattern) => {
+            let index = dated_index(pattern, time_ns);
+            fragment.target(&index, &meta.namespace)
+        }
+    };
+    let index = fragment.targets[usize::from(target)].index.as_str();
+    store::append_action(&mut fragment.raw, index, id);
+    fragment.raw.extend_from_slice(document);
+    fragment.count(target);
 }
 
 /// Whether documents for `place` are taken.
