@@ -16,7 +16,7 @@ Logs go to stderr. Exit status: 0 stopped or all well, 1 something failed, 2 wro
 
 /// Carries log files to Tailrace aggregators, each line once.
 #[derive(Debug, Parser)]
-#[command(name = "tailrace-agent", version, after_help = EXAMPLES)]
+#[command(name = "tailrace-agent", version = faults::version!(), after_help = EXAMPLES)]
 pub struct Arguments {
     /// Configuration file.
     #[arg(

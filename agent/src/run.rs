@@ -87,7 +87,7 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
     let metrics = Metrics::default();
     let mut session = start(&config, &metrics)?;
     info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = faults::version!(),
         node = config.node_name,
         listen = %config.listen,
         aggregators = config.aggregators.len(),

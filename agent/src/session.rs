@@ -310,6 +310,7 @@ impl Session {
                 break;
             }
             shared.journal_problem = None;
+            faults::point("agent.send.before");
             if let Err(error) = self.send(&mut shared.aggregators, now) {
                 warn!(error = format!("{error:#}"), "cannot make a request");
                 self.give_back(tailer, now + JOURNAL_PAUSE);
@@ -412,7 +413,9 @@ impl Session {
                     return;
                 };
                 let verdict = judge(outcome, &batch.groups);
+                faults::point("agent.answer.before");
                 self.finish(batch, verdict, connection);
+                faults::point("agent.answer.after");
             }
             Ok((id, Event::Resolved(target, found))) => {
                 self.look_ups.remove(&id);

@@ -31,7 +31,7 @@ and exits.";
 /// Takes container logs from agents, joins and parses them, keeps them on disk and loads them into
 /// Elasticsearch or OpenSearch.
 #[derive(Debug, Parser)]
-#[command(name = "tailrace-aggregator", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "tailrace-aggregator", version = faults::version!(), after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Cli {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]

@@ -332,6 +332,7 @@ impl Sealer {
     ) -> Result<(), Failure> {
         match &self.keep {
             Keep::Disk(queue) => {
+                faults::point("output.append");
                 let mut reservation: Option<buffer::Reservation> = None;
                 for room in rooms {
                     let Room::Disk(room) = room else { continue };

@@ -286,8 +286,12 @@ impl Receiver {
         let encoding = encoding_of(&request)?;
         let (body, _memory) = self.body(request).await?;
         self.metrics.received_bytes.inc_by(body.len() as u64);
+        faults::point("receive.body");
         let processed = self.process(body, encoding, may_send_for).await?;
-        self.keep(processed).await
+        let answer = self.keep(processed).await;
+        // What is acknowledged is durable here, and the agent does not know it.
+        faults::point("receive.answer");
+        answer
     }
 
     /// Reads the body, with memory reserved for all that will be made of it.

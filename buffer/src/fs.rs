@@ -9,10 +9,16 @@ use std::{
     io::IoSlice,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::UNIX_EPOCH,
 };
 
 use rustix::fs::{FlockOperation, flock};
+
+#[cfg(feature = "faults")]
+mod faulty;
+
+#[cfg(feature = "faults")]
+pub use faulty::Faulty;
 
 /// An open file. Dropping it closes it.
 pub trait File: Send + Sync {
@@ -56,6 +62,18 @@ pub trait Fs: Send + Sync + 'static {
 /// The real file system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Disk;
+
+/// The real file system, for the program.
+#[cfg(not(feature = "faults"))]
+pub fn disk() -> impl Fs {
+    Disk
+}
+
+/// The real file system, with faults.
+#[cfg(feature = "faults")]
+pub fn disk() -> impl Fs {
+    Faulty(Disk)
+}
 
 impl File for fs::File {
     fn write_at(&self, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
@@ -159,7 +177,7 @@ impl Fs for Disk {
     }
 
     fn now_ms(&self) -> u64 {
-        let since = SystemTime::now()
+        let since = faults::wall_clock()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

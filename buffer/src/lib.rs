@@ -29,7 +29,9 @@ mod writer;
 
 pub use buffer::{Buffer, Damage, Entry, EntryId, Recovery, Stats, Ticket};
 pub use error::{AppendError, Error, Full, ReadError};
-pub use fs::{Disk, File, Fs};
+#[cfg(feature = "faults")]
+pub use fs::Faulty;
+pub use fs::{Disk, File, Fs, disk};
 pub use metrics::Metrics;
 pub use options::Options;
 pub use room::Reservation;

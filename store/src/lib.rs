@@ -54,6 +54,6 @@ pub const AUDIT_STREAM: &str = "logs-tailrace.audit-default";
 
 /// Wall time in milliseconds since the epoch.
 pub(crate) fn wall_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = faults::wall_clock().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

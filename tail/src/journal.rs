@@ -142,6 +142,8 @@ impl Journal {
         if !fs.try_lock().map_err(io_error)? {
             return Err(Error::Locked(dir.display().to_string()));
         }
+        #[cfg(feature = "faults")]
+        let fs = fs::Faulty(fs);
         Self::open_in(Box::new(fs), LOG_SLACK).map_err(io_error)
     }
 

@@ -132,6 +132,6 @@ impl Clock for SystemClock {
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::now()
+        faults::wall_clock()
     }
 }

@@ -249,7 +249,7 @@ fn api(
 
 fn announce(config: &AggregatorConfig, address: SocketAddr) {
     info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = faults::version!(),
         %address,
         ack = ?config.ack,
         outputs = config.outputs.len(),

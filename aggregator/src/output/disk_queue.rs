@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use buffer::{Buffer, Disk, EntryId, Reservation};
+use buffer::{Buffer, EntryId, Reservation};
 use bytes::Bytes;
 use store::{Body, BodyMeta, BoxFuture, Outcome, PutError, Queue, Queued};
 use tokio::sync::mpsc;
@@ -179,7 +179,7 @@ impl DiskQueue {
 }
 
 fn open(dir: &Path, options: buffer::Options) -> Result<Buffer, buffer::Error> {
-    let (buffer, recovery) = Buffer::open(dir, options, Disk)?;
+    let (buffer, recovery) = Buffer::open(dir, options, buffer::disk())?;
     if recovery.torn_bytes > 0 {
         warn!(
             dir = %dir.display(), bytes = recovery.torn_bytes,

@@ -46,7 +46,9 @@ impl Taken {
 
     fn finish(mut self, outcome: Outcome) {
         self.is_finished = true;
+        faults::point("store.done.before");
         self.queue.done(self.id, outcome);
+        faults::point("store.done.after");
     }
 }
 
@@ -127,7 +129,10 @@ async fn post(
 ) -> Posted {
     let started = Instant::now();
     let wire_len = bytes.len() as u64;
+    faults::point("store.post.before");
     let result = shared.client.bulk(bytes, encoding).await;
+    // The store has it, and nobody here knows it yet.
+    faults::point("store.post.after");
     let metrics = &shared.metrics;
     metrics
         .request_ms

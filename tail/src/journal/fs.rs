@@ -6,6 +6,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "faults")]
+mod faulty;
+
+#[cfg(feature = "faults")]
+pub(super) use faulty::Faulty;
+
 /// The data directory. Names are relative to it.
 pub(super) trait Fs: Send {
     /// Names of all files.
