@@ -15,7 +15,11 @@ for manifest in */fuzz/Cargo.toml; do
     crate=${manifest%/fuzz/Cargo.toml}
     for target in $(cd "$crate" && cargo +nightly fuzz list); do
         echo "== $crate: $target, $seconds s"
-        (cd "$crate" && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/fuzz" cargo +nightly fuzz run "$target" -- \
+        # What is found goes to the cache; the seeds in the tree stay as they are.
+        found=$CARGO_TARGET_DIR/fuzz-corpus/$crate/$target
+        mkdir -p "$found"
+        (cd "$crate" && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/fuzz" cargo +nightly fuzz run "$target" \
+            "$found" "fuzz/seeds/$target" -- \
             -max_total_time="$seconds" -print_final_stats=0 -verbosity=0) || {
             echo "== $crate: $target FAILED; its input is under $crate/fuzz/artifacts/$target" >&2
             failed=1

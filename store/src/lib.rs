@@ -10,6 +10,8 @@ mod backoff;
 mod body;
 mod document_id;
 mod elasticsearch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http;
 mod install;
 mod items;

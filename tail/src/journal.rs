@@ -41,6 +41,9 @@
 mod format;
 mod fs;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
+
 #[cfg(test)]
 mod model;
 

@@ -30,6 +30,12 @@ mod stream;
 mod tailer;
 mod watch;
 
+/// Entry points of the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing {
+    pub use crate::journal::fuzzing::journal;
+}
+
 pub use metrics::{Metrics, Namespace};
 pub use tailer::{Lag, StreamStatus, Tailer};
 
