@@ -285,7 +285,14 @@ impl Buffer {
                 };
                 (slot.offset, number, data)
             };
-            match scan::read_head(&*data, number, slot_offset) {
+            let look = || scan::read_head(&*data, number, slot_offset);
+            // A second look tells a bad transfer from bad bytes.
+            let found = match look() {
+                Ok(Some((header, head))) if header.seq == entry.id.0 => Ok(Some((header, head))),
+                Ok(_) => look(),
+                Err(error) => Err(error),
+            };
+            match found {
                 Ok(Some((header, head))) if header.seq == entry.id.0 => {
                     return Some(Entry { head, ..entry });
                 }
