@@ -22,9 +22,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use wire::{Answer, ChunkAck, Status};
 
+mod connections;
 mod intake;
 mod tokens;
 
+use connections::{Connections, Seat};
 pub use intake::Intake;
 pub use tokens::{Token, Tokens};
 
@@ -108,6 +110,22 @@ impl Refusal {
     }
 }
 
+/// A connection's request in work.
+struct AtWork(Arc<Seat>);
+
+impl AtWork {
+    fn begin(seat: &Arc<Seat>) -> Self {
+        seat.work();
+        Self(Arc::clone(seat))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
+
 impl Receiver {
     /// A receiver that hands batches to `pool` and their documents to `outputs`.
     pub fn new(
@@ -154,7 +172,11 @@ impl Receiver {
     ) {
         let mut connections: JoinSet<()> = JoinSet::new();
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let seats = Arc::new(Connections::default());
         loop {
+            if places.available_permits() == 0 {
+                seats.dismiss_oldest();
+            }
             let place = tokio::select! {
                 place = Arc::clone(&places).acquire_owned() => place,
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -167,21 +189,35 @@ impl Receiver {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of descriptors, most likely: give connections time to end.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // Out of descriptors, most likely.
+                    let pause = if seats.dismiss_oldest() {
+                        tracing::debug!(%error, "an idle connection makes room for another one");
+                        Duration::from_millis(1)
+                    } else {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        Duration::from_millis(50)
+                    };
+                    // Time for the connection to end.
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
             };
             drop(stream.set_nodelay(true));
             let receiver = Arc::clone(&self);
             let mut stop = stop.clone();
+            let seat = Arc::new(seats.seat());
             connections.spawn(async move {
                 let _place = place;
+                let worker = Arc::clone(&seat);
                 let service = service_fn(move |mut request: Request<Incoming>| {
                     request.extensions_mut().insert(telemetry::http::Peer(peer));
                     let receiver = Arc::clone(&receiver);
-                    async move { Ok::<_, Infallible>(receiver.handle(request, peer, serves).await) }
+                    let at_work = AtWork::begin(&worker);
+                    async move {
+                        let response = receiver.handle(request, peer, serves).await;
+                        drop(at_work);
+                        Ok::<_, Infallible>(response)
+                    }
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -191,6 +227,7 @@ impl Receiver {
                 tokio::select! {
                     // A connection that breaks is the agent's to notice: it sends again.
                     _ = connection.as_mut() => return,
+                    () = seat.dismissed() => return,
                     _ = stop.wait_for(|stop| *stop) => {}
                 }
                 connection.as_mut().graceful_shutdown();
@@ -325,10 +362,10 @@ impl Receiver {
         let raw = request_raw_length.unwrap_or(length * RAW_PER_COMPRESSED_BYTE);
         let needed = kib(length.saturating_add(raw.saturating_mul(MEMORY_PER_RAW_BYTE)));
         let needed = needed.min(kib(self.options.memory));
-        let waited = tokio::time::timeout(MEMORY_WAIT, self.memory.acquire_many(needed)).await;
-        let Ok(Ok(memory)) = waited else {
-            return Err(Refusal::busy("no memory for this batch at the moment"));
-        };
+        // Whoever finds no memory now is turned away before it has sent everything. But it is not
+        // held yet: a peer that sends slowly, or nothing, must not keep others out.
+        drop(self.acquire(needed).await?);
+        let mut memory = self.acquire(1).await?;
         let mut collected = BytesMut::with_capacity(length.min(1 << 20));
         let mut body = body;
         let collect = async {
@@ -345,18 +382,34 @@ impl Receiver {
                         return Err(too_large());
                     }
                     collected.extend_from_slice(data);
+                    let due = kib(collected.len()).saturating_sub(permits(&memory));
+                    if due > 0 {
+                        memory.merge(self.acquire(due).await?);
+                    }
                 }
             }
             Ok(())
         };
         match tokio::time::timeout(BODY_TIMEOUT, collect).await {
-            Ok(Ok(())) => Ok((collected.freeze(), memory)),
+            Ok(Ok(())) => {
+                // What was only believed so far is now made.
+                let due = needed.saturating_sub(permits(&memory));
+                memory.merge(self.acquire(due).await?);
+                Ok((collected.freeze(), memory))
+            }
             Ok(Err(refusal)) => Err(refusal),
             Err(_) => Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "malformed",
                 "the body did not arrive in time",
             )),
+        }
+    }
+
+    async fn acquire(&self, kib: u32) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
+        match tokio::time::timeout(MEMORY_WAIT, self.memory.acquire_many(kib)).await {
+            Ok(Ok(memory)) => Ok(memory),
+            _ => Err(Refusal::busy("no memory for this batch at the moment")),
         }
     }
 
@@ -473,6 +526,10 @@ fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     response
+}
+
+fn permits(memory: &tokio::sync::SemaphorePermit<'_>) -> u32 {
+    u32::try_from(memory.num_permits()).unwrap_or(u32::MAX)
 }
 
 fn kib(bytes: usize) -> u32 {
