@@ -14,7 +14,7 @@ SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECO
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 
-.PHONY: help run test unit e2e bench bench-rules lint image fuzz binaries web prune doctor
+.PHONY: help run test unit e2e faulttests faults soak bench bench-rules lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,19 @@ unit: prune ## the tests that need no server
 
 e2e: prune binaries ## the end-to-end tests alone; E2E='--test path kill' picks some
 	TAILRACE_BIN_DIR=$(FAST) cargo test -p tests $(E2E)
+
+faulttests: prune faulty ## named tests of faults: docs/faults.md; ONLY=crashes picks some
+	TAILRACE_BIN_DIR=$(FAST)/faults cargo test -p tests --test faults $(ONLY) -- --test-threads 2
+
+faults: prune faulty ## random faults under load, every line counted; SEED=4 MINUTES=5 RATE=2000
+	cargo build --profile fast -q -p tests --bin tailrace-faults
+	TAILRACE_BIN_DIR=$(FAST)/faults $(FAST)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
+	    --minutes $(or $(MINUTES),5) --rate $(or $(RATE),2000)
+
+soak: prune faulty ## an hour of it: 20,000 lines a second, a fault every 20 s; MINUTES=60
+	cargo build --profile fast -q -p tests --bin tailrace-faults
+	TAILRACE_BIN_DIR=$(FAST)/faults $(FAST)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
+	    --minutes $(or $(MINUTES),60) --rate $(or $(RATE),20000) --calm 15
 
 bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles; ARGS='--mib 200'
 	@$(FAST)/tailrace-bench $(ARGS)
@@ -50,6 +63,12 @@ fuzz: prune ## every fuzz target for SECONDS=10 each (needs nightly and cargo-fu
 	@scripts/fuzz.sh $(SECONDS_EACH)
 
 binaries: ## the programs, optimised, as tests and benchmarks use them
+	cargo build --profile fast -p agent -p aggregator -p bench
+
+faulty: ## programs with fault points, in a directory of their own, and beside them the shipped ones
+	cargo build --profile fast -p agent -p aggregator --features agent/faults,aggregator/faults
+	@mkdir -p $(FAST)/faults
+	@cp -f $(FAST)/tailrace-agent $(FAST)/tailrace-aggregator $(FAST)/faults/
 	cargo build --profile fast -p agent -p aggregator -p bench
 
 web: ## the web page, from web/page/ into web/dist/ (which is committed)

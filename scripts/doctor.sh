@@ -54,19 +54,6 @@ need "npm" "command -v npm" "it fetches what the web page is built with (comes w
 need "chromium" "command -v chromium" "the web page is tested in it (Debian: chromium)" chromium
 need "python3 with venv" "python3 -c 'import venv, ensurepip'" \
     "schemathesis tests the API with it (Debian: python3-venv)" python3-venv
-if cargo +nightly --version >/dev/null 2>&1; then
-    if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
-        echo "  installing cargo-fuzz"
-        cargo install -q --locked cargo-fuzz </dev/null >/dev/null 2>&1 || true
-    fi
-    if cargo +nightly fuzz --version >/dev/null 2>&1; then
-        echo "  found    cargo-fuzz"
-    else
-        echo "  missing  cargo-fuzz: the fuzz targets are left out"
-    fi
-else
-    echo "  missing  a nightly toolchain: the fuzz targets are left out"
-fi
 echo "  JDKs: $(javas | tr '\n' ' ')"
 if [ "$missing" = 1 ]; then
     echo "Tests that need what is missing will fail and say so."

@@ -11,6 +11,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 
 use crate::{
+    control::Control,
     http::Http,
     metrics::Metrics,
     process::{Process, free_port},
@@ -44,6 +45,19 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// A command that runs a line of shell and then becomes `binary`.
+pub(crate) fn shell_command(line: &str, binary: &Path) -> Command {
+    if line.is_empty() {
+        return Command::new(binary);
+    }
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("{line}\nexec \"$0\" \"$@\""))
+        .arg(binary);
+    command
+}
+
 /// What the agent's config says. Values are YAML.
 #[derive(Debug, Clone, Default)]
 pub struct AgentSetup {
@@ -62,6 +76,8 @@ pub struct AgentSetup {
 pub struct Agent {
     dir: PathBuf,
     port: u16,
+    /// Runs before it, in the same process.
+    shell: String,
     process: Option<Process>,
 }
 
@@ -126,6 +142,7 @@ impl Agent {
         let agent = Self {
             dir: dir.to_owned(),
             port: free_port()?,
+            shell: String::new(),
             process: None,
         };
         fs::write(agent.config_path(), setup.yaml(dir, agent.port))
@@ -143,18 +160,39 @@ impl Agent {
         self.dir.join("data")
     }
 
+    /// Starts it (again) through a line of shell that ends with the program: `ulimit -n 60`, for
+    /// example. Empty for none.
+    pub fn set_shell(&mut self, before: &str) {
+        before.clone_into(&mut self.shell);
+    }
+
+    /// The control file of its fault points.
+    pub fn faults(&self) -> Control {
+        Control::of(&self.dir)
+    }
+
     /// Starts it (again) with the same config and data, and waits until it is ready.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(binary("tailrace-agent")?);
-        command
-            .arg("--config")
-            .arg(self.config_path())
-            .env("RUST_BACKTRACE", "1");
-        let mut process = Process::start("tailrace-agent", &mut command, &self.log_path())?;
+        let mut process = self.spawn()?;
         let http = self.http();
         process.wait_ready(READY, || http.get_json("/healthz").map(|_| ()))?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts it (again) and waits until it has ended by itself: its rules strike at the start.
+    pub fn start_to_end(&mut self) -> anyhow::Result<()> {
+        self.spawn()?.wait_gone(READY).map(|_| ())
+    }
+
+    fn spawn(&self) -> anyhow::Result<Process> {
+        let mut command = shell_command(&self.shell, &binary("tailrace-agent")?);
+        command
+            .arg("--config")
+            .arg(self.config_path())
+            .env("RUST_BACKTRACE", "1");
+        self.faults().hand_to(&mut command);
+        Process::start("tailrace-agent", &mut command, &self.log_path())
     }
 
     /// Where its log goes.
@@ -185,6 +223,14 @@ impl Agent {
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait_gone(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.process
+            .take()
+            .context("cannot wait for the end: not running")?
+            .wait_gone(limit)
     }
 
     /// Sends it a signal.

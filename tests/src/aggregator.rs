@@ -11,7 +11,8 @@ use anyhow::Context;
 use rustix::process::Signal;
 
 use crate::{
-    agent::binary,
+    agent::{binary, shell_command},
+    control::Control,
     http::Http,
     metrics::Metrics,
     process::{Process, free_port},
@@ -42,6 +43,8 @@ pub struct AggregatorSetup {
 pub struct Aggregator {
     dir: PathBuf,
     port: u16,
+    /// Runs before it, in the same process.
+    shell: String,
     process: Option<Process>,
 }
 
@@ -128,6 +131,7 @@ impl Aggregator {
         let aggregator = Self {
             dir: dir.to_owned(),
             port: free_port()?,
+            shell: String::new(),
             process: None,
         };
         fs::write(aggregator.config_path(), setup.yaml(dir, aggregator.port))
@@ -155,18 +159,39 @@ impl Aggregator {
         self.port
     }
 
+    /// Starts it (again) through a line of shell that ends with the program: `ulimit -n 60`, for
+    /// example. Empty for none.
+    pub fn set_shell(&mut self, before: &str) {
+        before.clone_into(&mut self.shell);
+    }
+
+    /// The control file of its fault points.
+    pub fn faults(&self) -> Control {
+        Control::of(&self.dir)
+    }
+
     /// Starts it (again) with the same config and data, and waits until it is ready.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(binary("tailrace-aggregator")?);
-        command
-            .arg("--config")
-            .arg(self.config_path())
-            .env("RUST_BACKTRACE", "1");
-        let mut process = Process::start("tailrace-aggregator", &mut command, &self.log_path())?;
+        let mut process = self.spawn()?;
         let http = self.http();
         process.wait_ready(READY, || http.get_json("/healthz").map(|_| ()))?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts it (again) and waits until it has ended by itself: its rules strike at the start.
+    pub fn start_to_end(&mut self) -> anyhow::Result<()> {
+        self.spawn()?.wait_gone(READY).map(|_| ())
+    }
+
+    fn spawn(&self) -> anyhow::Result<Process> {
+        let mut command = shell_command(&self.shell, &binary("tailrace-aggregator")?);
+        command
+            .arg("--config")
+            .arg(self.config_path())
+            .env("RUST_BACKTRACE", "1");
+        self.faults().hand_to(&mut command);
+        Process::start("tailrace-aggregator", &mut command, &self.log_path())
     }
 
     /// Where its log goes.
@@ -197,6 +222,14 @@ impl Aggregator {
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait_gone(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.process
+            .take()
+            .context("cannot wait for the end: not running")?
+            .wait_gone(limit)
     }
 
     /// Sends it a signal.

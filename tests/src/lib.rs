@@ -35,17 +35,26 @@ pub mod agent;
 /// The aggregator under test.
 pub mod aggregator;
 
+/// Steering the fault points of the programs.
+pub mod control;
+
 /// Scraped metrics.
 pub mod metrics;
 
 /// A TCP proxy that makes faults.
 pub mod proxy;
 
+/// An HTTP proxy that spoils requests and answers.
+pub mod gate;
+
 /// What came, compared with what was written.
 pub mod verdict;
 
 /// Programs that log while a test makes faults.
 pub mod writer;
+
+/// The fault laboratory: random faults with a seed, and checks of everything.
+pub mod laboratory;
 
 /// A node, its programs and its data stream: the stage of one test.
 pub mod scene;

@@ -38,6 +38,13 @@ pub enum Fault {
     Delay(Duration),
     /// Connections are taken and stay open; nothing passes in either direction.
     Silent,
+    /// Requests pass, answers do not.
+    OneWay,
+    /// Both directions are as slow as this, as with a peer that hardly reads.
+    Slow {
+        /// Bytes a second that pass on each connection, each way.
+        bytes_per_second: u64,
+    },
     /// Answers to requests whose head holds `request` are thrown away once they begin, and the
     /// connection is closed: the server has done it, the client cannot know. For `times` answers.
     LoseAnswers {
@@ -204,7 +211,8 @@ impl State {
             if n_bytes == 0 {
                 return Ok(());
             }
-            let fault = self.hold().await;
+            let fault = self.hold(false).await;
+            self.slow_down(n_bytes).await;
             if let Fault::LoseAnswers { request, times } = &fault {
                 let head = &block[..n_bytes.min(2048)];
                 let begins = [&b"POST "[..], b"PUT ", b"GET "]
@@ -240,7 +248,8 @@ impl State {
             if n_bytes == 0 {
                 return Ok(());
             }
-            self.hold().await;
+            self.hold(true).await;
+            self.slow_down(n_bytes).await;
             if doomed.swap(false, Ordering::Relaxed) && self.take_lost_answer() {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
@@ -248,8 +257,18 @@ impl State {
         }
     }
 
+    /// Waits as long as a slow peer would for so many bytes.
+    async fn slow_down(&self, n_bytes: usize) {
+        let fault = self.lock_fault().clone();
+        let Fault::Slow { bytes_per_second } = fault else {
+            return;
+        };
+        let time = Duration::from_secs_f64(n_bytes as f64 / bytes_per_second.max(1) as f64);
+        tokio::time::sleep(time).await;
+    }
+
     /// Waits as the fault says and returns the fault that holds then.
-    async fn hold(&self) -> Fault {
+    async fn hold(&self, is_answer: bool) -> Fault {
         loop {
             let fault = self.lock_fault().clone();
             match fault {
@@ -258,6 +277,9 @@ impl State {
                     return fault;
                 }
                 Fault::Silent => tokio::time::sleep(Duration::from_millis(20)).await,
+                Fault::OneWay if is_answer => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
                 _ => return fault,
             }
         }

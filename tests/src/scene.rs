@@ -11,6 +11,7 @@ use crate::{
     agent::{Agent, AgentSetup},
     aggregator::{Aggregator, AggregatorSetup},
     documents::Documents,
+    http::Http,
     scratch::Scratch,
     server::Server,
     verdict::Verdict,
@@ -33,12 +34,17 @@ impl Scene {
     /// A stage named `name` (letters and digits: it becomes part of a data stream's name) in front
     /// of `server`.
     pub fn new(name: &str, server: &Server) -> anyhow::Result<Self> {
+        Self::at(name, &server.url())
+    }
+
+    /// A stage in front of whatever answers at `store_url` (`http://HOST:PORT`).
+    pub fn at(name: &str, store_url: &str) -> anyhow::Result<Self> {
         let scratch = Scratch::new(name)?;
         Ok(Self {
             kubelet: Kubelet::new(&scratch.path().join("log"), fastrand::u64(..))?,
-            documents: server.documents(),
+            documents: Documents::of(Http::at(store_url)?),
             namespace: name.to_owned(),
-            store_url: server.url(),
+            store_url: store_url.to_owned(),
             scratch,
         })
     }

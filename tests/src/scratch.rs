@@ -10,6 +10,7 @@ use anyhow::Context;
 pub struct Scratch {
     dir: Option<tempfile::TempDir>,
     path: PathBuf,
+    is_wanted: bool,
 }
 
 impl Scratch {
@@ -23,7 +24,14 @@ impl Scratch {
         Ok(Self {
             dir: Some(dir),
             path,
+            is_wanted: false,
         })
+    }
+
+    /// Keeps the directory whatever happens, and tells where it is.
+    pub fn keep(&mut self) -> &Path {
+        self.is_wanted = true;
+        &self.path
     }
 
     /// The directory.
@@ -38,7 +46,9 @@ impl Drop for Scratch {
         reason = "tells whoever reads the failed test where to look"
     )]
     fn drop(&mut self) {
-        let wanted = std::thread::panicking() || std::env::var_os("TAILRACE_KEEP").is_some();
+        let wanted = self.is_wanted
+            || std::thread::panicking()
+            || std::env::var_os("TAILRACE_KEEP").is_some();
         if let Some(dir) = self.dir.take().filter(|_| wanted) {
             eprintln!("kept for inspection: {}", dir.keep().display());
         }

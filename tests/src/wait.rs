@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 
+/// How long a program may take to end when it is told to.
+pub const END: Duration = Duration::from_secs(60);
+
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -35,6 +38,11 @@ pub fn until_ok<T>(
         }
         pause();
     }
+}
+
+/// Lets a fault last. A test that goes on after it must not depend on how long it was.
+pub fn let_pass(time: Duration) {
+    until(time, "the time to pass", || None::<()>).ok();
 }
 
 /// The pause between two looks.

@@ -5,7 +5,11 @@
 
 use std::{
     io,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -29,6 +33,7 @@ pub struct Pace {
 #[derive(Debug)]
 pub struct Writer {
     stop: Sender<()>,
+    written: Arc<AtomicU64>,
     thread: JoinHandle<io::Result<Vec<Container>>>,
 }
 
@@ -36,8 +41,19 @@ impl Writer {
     /// Starts writing into the containers, in turn, until [`Writer::finish`].
     pub fn start(containers: Vec<Container>, pace: Pace) -> Self {
         let (stop, stopped) = channel();
-        let thread = std::thread::spawn(move || write(containers, pace, &stopped));
-        Self { stop, thread }
+        let written = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&written);
+        let thread = std::thread::spawn(move || write(containers, pace, &stopped, &counter));
+        Self {
+            stop,
+            written,
+            thread,
+        }
+    }
+
+    /// Events written so far.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Stops writing and gives the containers back.
@@ -55,6 +71,7 @@ fn write(
     mut containers: Vec<Container>,
     pace: Pace,
     stopped: &Receiver<()>,
+    written: &AtomicU64,
 ) -> io::Result<Vec<Container>> {
     let per_tick = pace.events_per_second * TICK.as_millis() as u32 / 1_000;
     let n_containers = containers.len() as u32;
@@ -68,6 +85,7 @@ fn write(
                 container.log.rotate()?;
             }
             n += 1;
+            written.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(containers)

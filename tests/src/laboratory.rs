@@ -1,0 +1,388 @@
+//! The fault laboratory: real programs under load, struck by one random fault after the other.
+//!
+//! A run is a sequence of rounds. In a round programs write numbered events of every kind into
+//! containers' logs, and faults strike in an order that follows from the seed. At its end every
+//! document is read back and compared with what was written; `audit` has to agree, throughput has
+//! to be back soon after each fault, and memory, disk and descriptors have to stay within limits.
+//! The programs live through all rounds, so that what grows is seen.
+
+mod report;
+mod resources;
+mod strikes;
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use bench::{
+    container_log::Rotation,
+    kubelet::{Container, Kubelet},
+};
+use serde_json::Value;
+
+use crate::{
+    agent::{Agent, AgentSetup},
+    aggregator::{Aggregator, AggregatorSetup},
+    control::ensure_faults,
+    documents::Documents,
+    gate::Gate,
+    proxy::Proxy,
+    scratch::Scratch,
+    server::{Product, Server},
+    verdict::Verdict,
+    wait,
+    writer::{Pace, Writer, write_event},
+};
+
+pub use report::Report;
+use resources::Resources;
+use strikes::STRIKES;
+
+/// How a run goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Which faults, in which order, and for how long each.
+    pub seed: u64,
+    /// How long faults are made.
+    pub length: Duration,
+    /// How long one round is.
+    pub round: Duration,
+    /// Events a second, all containers together.
+    pub events_per_second: u32,
+    /// Calm between the end of a fault and the next one.
+    pub calm: Duration,
+}
+
+/// Throughput has to be back this long after a fault's end.
+const RECOVERY: Duration = Duration::from_secs(30);
+/// How long the last documents of a round may take, look-ups after rollovers included.
+const SETTLE: Duration = Duration::from_secs(90);
+/// The namespace of the laboratory's data stream.
+const NAMESPACE: &str = "laboratory";
+
+/// Everything that faults strike.
+pub(crate) struct Laboratory {
+    options: Options,
+    rng: fastrand::Rng,
+    kubelet: Kubelet,
+    documents: Documents,
+    server: Server,
+    store_gate: Gate,
+    store_proxy: Proxy,
+    aggregators: Vec<Station>,
+    agent: Agent,
+    resources: Resources,
+    report: Report,
+    n_pods: u32,
+    // Behind the programs: dropped after them.
+    scratch: Scratch,
+}
+
+/// An aggregator and what stands before it.
+struct Station {
+    aggregator: Aggregator,
+    gate: Gate,
+    proxy: Proxy,
+}
+
+/// Runs the laboratory and tells what came of it; what the programs did wrong is in the report.
+///
+/// # Errors
+/// When the laboratory itself does not work.
+pub fn run(options: Options) -> anyhow::Result<Report> {
+    ensure_faults()?;
+    let mut laboratory = Laboratory::build(options)?;
+    let started = SystemTime::now();
+    let is_over = || started.elapsed().unwrap_or_default() >= options.length;
+    // One round in any case.
+    loop {
+        laboratory.round(&is_over)?;
+        if is_over() {
+            break;
+        }
+    }
+    laboratory.calm_round()?;
+    laboratory.close()
+}
+
+impl Laboratory {
+    fn build(options: Options) -> anyhow::Result<Self> {
+        let scratch = Scratch::new("laboratory")?;
+        let server = Server::start(Product::OpenSearch)?;
+        let store_gate = Gate::start(server.port(), "/_bulk")?;
+        let store_proxy = Proxy::start(store_gate.port())?;
+        let kubelet = Kubelet::new(&scratch.path().join("log"), options.seed)?;
+        let setup = AggregatorSetup::new(&store_proxy.url(), NAMESPACE)
+            .output(
+                "buffer",
+                "{max_bytes: 256MiB, segment_bytes: 1MiB, reserve: 4MiB}",
+            )
+            .output("batch", "{max_bytes: 1MiB}")
+            .elasticsearch("timeout", "3s")
+            .with("receive", "{memory: 64MiB}");
+        let mut aggregators = Vec::new();
+        for name in ["aggregator-0", "aggregator-1"] {
+            let aggregator = Aggregator::start(&scratch.path().join(name), &setup)?;
+            let gate = Gate::start(aggregator.port(), "/v1/batch")?;
+            let proxy = Proxy::start(gate.port())?;
+            aggregators.push(Station {
+                aggregator,
+                gate,
+                proxy,
+            });
+        }
+        let mut setup = AgentSetup::new(&kubelet.glob(), &aggregators[0].proxy.url())
+            .files(
+                "allowed_roots",
+                &format!("['{}']", kubelet.root().display()),
+            )
+            .with("timeout", "3s");
+        setup.aggregators.push(aggregators[1].proxy.url());
+        let agent = Agent::start(&scratch.path().join("agent"), &setup)?;
+        Ok(Self {
+            options,
+            rng: fastrand::Rng::with_seed(options.seed),
+            kubelet,
+            documents: server.documents(),
+            server,
+            store_gate,
+            store_proxy,
+            aggregators,
+            agent,
+            resources: Resources::default(),
+            report: Report::new(options),
+            n_pods: 0,
+            scratch,
+        })
+    }
+
+    fn data_stream(&self) -> String {
+        format!("logs-kubernetes.container_logs-{NAMESPACE}")
+    }
+
+    fn container(&mut self, docker: bool) -> anyhow::Result<Container> {
+        self.n_pods += 1;
+        let pod = format!("pod-{}", self.n_pods);
+        let mut made = match docker {
+            true => self.kubelet.docker("shop", &pod, "c")?,
+            false => self.kubelet.container("shop", &pod, "c")?,
+        };
+        let rotation = match docker {
+            true => Rotation::NumberedGz,
+            false => Rotation::Kubelet,
+        };
+        // Nothing is deleted unread: that loss has a test of its own.
+        made.log.set_rotation(rotation, 1_000);
+        Ok(made)
+    }
+
+    fn round(&mut self, is_over: &dyn Fn() -> bool) -> anyhow::Result<()> {
+        let mut containers = Vec::new();
+        for idx in 0..4 {
+            containers.push(self.container(idx == 3)?);
+        }
+        let pace = Pace {
+            events_per_second: self.options.events_per_second,
+            rotate_every: self.options.events_per_second.max(50),
+        };
+        let writer = Writer::start(containers, pace);
+        let mut done = Vec::new();
+        let started = SystemTime::now();
+        let mut n_short = 0;
+        while started.elapsed().unwrap_or_default() < self.options.round {
+            // A pod that lives about as long as the fault.
+            let short = self.container(false)?;
+            let pace = Pace {
+                events_per_second: 20,
+                rotate_every: 0,
+            };
+            let short = Writer::start(vec![short], pace);
+            self.strike()?;
+            let short = short.finish()?;
+            n_short += short.iter().map(|it| it.log.written().len()).sum::<usize>() as u64;
+            done.extend(short);
+            self.recover(&writer, n_short)?;
+            if is_over() {
+                break;
+            }
+        }
+        done.extend(writer.finish()?);
+        self.judge(&done)
+    }
+
+    /// Makes one fault, and undoes it.
+    fn strike(&mut self) -> anyhow::Result<()> {
+        let idx = self.rng.usize(..STRIKES.len());
+        let (name, strike) = STRIKES[idx];
+        self.report.begin(name);
+        strike(self).with_context(|| format!("cannot make the fault `{name}`"))?;
+        self.resources.sample(self.programs(), self.scratch.path());
+        Ok(())
+    }
+
+    fn programs(&self) -> Vec<(&'static str, u32)> {
+        let mut programs = vec![("agent", self.agent.pid())];
+        for station in &self.aggregators {
+            programs.push(("aggregator", station.aggregator.pid()));
+        }
+        programs
+    }
+
+    /// Lets time pass, watching the programs' resources.
+    fn watch(&mut self, time: Duration) {
+        let started = SystemTime::now();
+        loop {
+            self.resources.sample(self.programs(), self.scratch.path());
+            let passed = started.elapsed().unwrap_or(time);
+            if passed >= time {
+                return;
+            }
+            wait::let_pass((time - passed).min(Duration::from_millis(250)));
+        }
+    }
+
+    /// Waits until what arrives keeps up with what is written again, or the backlog is gone.
+    fn recover(&mut self, writer: &Writer, n_short: u64) -> anyhow::Result<()> {
+        let healed = SystemTime::now();
+        let index = self.data_stream();
+        let rate = f64::from(self.options.events_per_second);
+        let mut before: Option<(SystemTime, u64)> = None;
+        let recovered = wait::until_ok(RECOVERY, "throughput to be back", || {
+            wait::let_pass(Duration::from_millis(200));
+            self.resources.sample(self.programs(), self.scratch.path());
+            let arrived = self.documents.count(&index, "*")?;
+            let backlog = (writer.written() + n_short).saturating_sub(arrived);
+            let (since, earlier) = *before.get_or_insert((SystemTime::now(), arrived));
+            let passed = since.elapsed().unwrap_or_default().as_secs_f64();
+            let arriving = arrived.saturating_sub(earlier) as f64 / passed.max(0.001);
+            if passed > 2.0 {
+                before = None;
+            }
+            let keeps_up = passed > 1.0 && arriving >= 0.9 * rate;
+            let has_caught_up = (backlog as f64) < 2.0 * rate;
+            anyhow::ensure!(
+                keeps_up || has_caught_up,
+                "{arriving:.0} events a second arrive, {backlog} are missing"
+            );
+            Ok(())
+        });
+        let took = healed.elapsed().unwrap_or_default();
+        self.report.recovered(took);
+        if let Err(problem) = recovered {
+            self.report.problem(format!("{problem:#}"));
+        }
+        self.watch(self.options.calm);
+        Ok(())
+    }
+
+    /// Compares what came with what was written, and makes room for the next round.
+    fn judge(&mut self, containers: &[Container]) -> anyhow::Result<()> {
+        let index = self.data_stream();
+        let look = || {
+            let hits = self.documents.all(&index)?;
+            anyhow::Ok(Verdict::of_containers(&hits, containers))
+        };
+        let clean = wait::until_ok(SETTLE, "every line once", || {
+            let verdict = look()?;
+            anyhow::ensure!(verdict.is_clean(), "{verdict}");
+            Ok(verdict)
+        });
+        let verdict = clean.or_else(|_| look())?;
+        let is_clean = verdict.is_clean();
+        self.report.judged(&verdict);
+        if is_clean {
+            self.audit(containers)?;
+        }
+        let letters = self.documents.all("logs-tailrace.dead_letter-*")?;
+        if let Some(letter) = letters.first() {
+            self.report
+                .problem(format!("{} dead letters: {letter}", letters.len()));
+        }
+        self.server
+            .http()
+            .json("DELETE", &format!("/_data_stream/{index}"), &Value::Null)?;
+        Ok(())
+    }
+
+    /// `audit` has to find what the comparison found: nothing.
+    fn audit(&mut self, containers: &[Container]) -> anyhow::Result<()> {
+        let aggregator = &self.aggregators[0].aggregator;
+        let config = aggregator.config_path().display().to_string();
+        // The busy ones: ends of streams of earlier rounds may still come.
+        for container in containers.iter().rev().take(4) {
+            let arguments = ["audit", "--config", &config, "--pod", &container.pod];
+            let audit = aggregator.command(&arguments)?;
+            if !audit.status.success() {
+                let said = [audit.stdout, audit.stderr].concat();
+                let said = String::from_utf8_lossy(&said).into_owned();
+                let pod = &container.pod;
+                self.report
+                    .problem(format!("audit of {pod} does not agree: {}", said.trim()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A round without faults, whose books have to balance to the last byte.
+    fn calm_round(&mut self) -> anyhow::Result<()> {
+        let sum = |this: &Self, name: &str| -> anyhow::Result<u64> {
+            let of_agent = this.agent.metrics()?.count(name, &[]);
+            this.aggregators.iter().try_fold(of_agent, |sum, station| {
+                Ok(sum + station.aggregator.metrics()?.count(name, &[]))
+            })
+        };
+        const BOOKS: [&str; 4] = [
+            "tail_bytes_read_total",
+            "tail_bytes_acknowledged_total",
+            "tail_bytes_lost_total",
+            "store_docs_indexed_total",
+        ];
+        let mut before = Vec::new();
+        for name in BOOKS {
+            before.push(sum(self, name)?);
+        }
+        let mut containers = vec![self.container(false)?, self.container(true)?];
+        for n in 0..500 {
+            for container in &mut containers {
+                write_event(container, n)?;
+            }
+        }
+        self.judge(&containers)?;
+        let events: usize = containers.iter().map(|it| it.log.written().len()).sum();
+        let bytes: u64 = containers.iter().flat_map(|it| it.log.sizes()).sum();
+        let wanted = [bytes, bytes, 0, events as u64];
+        let balanced = wait::until_ok(RECOVERY, "the books to balance", || {
+            for ((name, before), wanted) in BOOKS.iter().zip(&before).zip(wanted) {
+                let grown = sum(self, name)? - before;
+                anyhow::ensure!(grown == wanted, "{name} grew by {grown}, not {wanted}");
+            }
+            Ok(())
+        });
+        if let Err(problem) = balanced {
+            self.report.problem(format!("{problem:#}"));
+        }
+        Ok(())
+    }
+
+    fn close(mut self) -> anyhow::Result<Report> {
+        for problem in self.resources.problems() {
+            self.report.problem(problem);
+        }
+        self.report.resources = self.resources.to_string();
+        for station in &mut self.aggregators {
+            let panics = station
+                .aggregator
+                .metrics()?
+                .count("worker_panics_total", &[]);
+            if panics > 0 {
+                self.report.problem(format!("{panics} panics of workers"));
+            }
+        }
+        if !self.report.is_good() {
+            self.report.problem(format!(
+                "logs are kept in {}",
+                self.scratch.keep().display()
+            ));
+        }
+        Ok(self.report)
+    }
+}
