@@ -91,6 +91,16 @@ impl Aggregator {
         pause
     }
 
+    /// A batch was refused for what is in it. Once, that is the batch's fault, and nobody waits;
+    /// again without a success in between, it is taken for the aggregator's.
+    pub(crate) fn rejected(&mut self, now: Instant) -> Duration {
+        if self.failures > 0 {
+            return self.failed(now, Duration::ZERO);
+        }
+        self.failures = 1;
+        Duration::ZERO
+    }
+
     fn is_ready(&self, now: Instant) -> bool {
         !self.is_gone && self.not_before.is_none_or(|at| at <= now)
     }

@@ -510,7 +510,10 @@ impl Session {
                 if let Some(aggregator) = aggregator {
                     // Connections to a broken aggregator are most likely broken too.
                     aggregator.idle.clear();
-                    let pause = aggregator.failed(now, pause);
+                    let pause = match why {
+                        Failure::Rejected => aggregator.rejected(now),
+                        _ => aggregator.failed(now, pause),
+                    };
                     let retry_in_ms = pause.as_millis() as u64;
                     warn!(aggregator = %aggregator.address, reason, detail, retry_in_ms, "batch was not taken, it will be sent again");
                     let target = aggregator.target;

@@ -87,9 +87,17 @@ pub(crate) fn judge(outcome: Result<Answered, ExchangeError>, groups: &[SentGrou
             "server_error",
             said(&answered),
         ),
+        // The bytes of this batch cannot be read: which of its groups is to blame shows when each
+        // goes alone.
+        400 => failed(
+            Failure::Rejected,
+            Duration::ZERO,
+            "bad_request",
+            said(&answered),
+        ),
         // Refused before anything was looked at. The same bytes stay refused until somebody mends
         // token, version or proxy; until then the files keep them.
-        400.. => failed(
+        401.. => failed(
             Failure::NotSent,
             DEFAULT_RETRY_AFTER,
             "rejected",
@@ -242,7 +250,8 @@ mod tests {
         check_failed(503, None, busy, 1);
         check_failed(503, Some("Sat, 21 Nov 2026 07:28:00 GMT"), busy, 1);
         check_failed(503, Some("86400"), busy, 120);
-        for status in [400, 401, 403, 404, 415, 426] {
+        check_failed(400, None, Failure::Rejected, 0);
+        for status in [401, 403, 404, 415, 426] {
             check_failed(status, None, Failure::NotSent, 1);
         }
         check_failed(500, None, Failure::ConnectionLost, 0);

@@ -151,8 +151,13 @@ pub enum Failure {
         retry_after: Duration,
     },
     /// The aggregator refuses requests of this size (413); nothing was taken. Later groups of
-    /// the sequence are smaller, and so is this one unless an earlier try is in doubt.
+    /// the sequence are smaller, and so is this one: at once unless an earlier try is in doubt and
+    /// silence had ended its last event, else after some tries, with a warning.
     TooLarge,
+    /// The aggregator cannot read the request (400); nothing was taken. The group comes again
+    /// alone; refused then too while others pass, it is set apart: tried now and then, counted,
+    /// and named in the log. Its bytes stay in the file.
+    Rejected,
 }
 
 /// A file as found, for whoever names its metadata.

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub gz_reads: Counter,
     /// Paths that match a glob and cannot be read now.
     pub unreadable_files: Gauge,
+    /// Groups that aggregators refuse while others pass: their files wait.
+    pub groups_isolated: Gauge,
 }
 
 impl Metrics {
@@ -121,6 +123,11 @@ impl Metrics {
             "tail_unreadable_files",
             "Paths that match a glob and cannot be read now",
             self.unreadable_files.clone(),
+        );
+        r.register(
+            "tail_groups_isolated",
+            "Groups that aggregators refuse while others pass: their files wait",
+            self.groups_isolated.clone(),
         );
     }
 }

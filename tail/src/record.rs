@@ -16,7 +16,7 @@
 use crate::content::FileId;
 use crate::group::{ContainerPath, Flush, Framing, Positions, Source, StreamEnd};
 use crate::mark::{Head, Mark, Marks};
-use crate::stream::{Phase, Place, Sealed, SealedChunk, Stream};
+use crate::stream::{Phase, Place, Rejections, Sealed, SealedChunk, Stream};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -266,6 +266,10 @@ pub(crate) fn write_moving(stream: &Stream) -> Vec<u8> {
         }
     }
     w.mark(stream.marks.last);
+    // Records that end here have no such doubt: those of earlier versions, and nearly all others.
+    if stream.unsure_below > stream.acked.low() {
+        w.num(stream.unsure_below);
+    }
     w.0
 }
 
@@ -299,6 +303,9 @@ pub(crate) fn read_stream(handle: u64, fixed: &Fixed, moving: &[u8]) -> Option<S
         last: r.mark()?,
         older: fixed.older.clone(),
     };
+    if !r.0.is_empty() {
+        stream.unsure_below = r.num()?;
+    }
     stream.is_dirty = false;
     stream.is_journaled = true;
     Some(stream)
@@ -350,6 +357,7 @@ pub(crate) fn read_sealed(
         doubt: Some((Duration::ZERO, Duration::ZERO)),
         sealed_ns: r.num()?,
         lost_connections: u8::try_from(r.num()?).ok()?,
+        rejections: Rejections::default(),
     };
     for _ in 0..r.num()? {
         sealed.chunks.push(SealedChunk {
@@ -425,7 +433,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_are_read_as_they_were_written(n: u64, bound: u64, lost: u8, eof: bool) {
+        fn records_are_read_as_they_were_written(
+            n: u64, bound: u64, unsure_below: u64, lost: u8, eof: bool
+        ) {
             let fixed = fixed(n);
             prop_assert_eq!(read_fixed(&write_fixed(&fixed)), Some(fixed.clone()));
             let place = Place { id: FileId::default(), path: PathBuf::new(), gz: false };
@@ -435,10 +445,13 @@ mod tests {
             stream.size = bound;
             stream.phase = Phase::Vanished { unread: bound };
             stream.marks.last = Mark { end: bound, len: 1, hash: n };
+            stream.unsure_below = unsure_below;
             let read = read_stream(n, &fixed, &write_moving(&stream)).unwrap();
             prop_assert_eq!(read.acked, stream.acked);
             prop_assert_eq!((read.sent, read.size, read.phase), (n, bound, stream.phase));
             prop_assert_eq!(read.marks.last, stream.marks.last);
+            let has_doubt = unsure_below > stream.acked.low();
+            prop_assert_eq!(read.unsure_below, if has_doubt { unsure_below } else { 0 });
             let metadata: Arc<[u8]> = b"{}".as_slice().into();
             let sealed = Sealed {
                 version: 1,
@@ -458,6 +471,7 @@ mod tests {
                 doubt: Some((Duration::ZERO, Duration::ZERO)),
                 sealed_ns: bound,
                 lost_connections: lost,
+                rejections: Rejections::default(),
             };
             let read = read_sealed(&write_sealed(&sealed), |_| Some(metadata));
             prop_assert_eq!(read, Some(sealed));

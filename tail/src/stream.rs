@@ -57,7 +57,8 @@ pub(crate) struct Stream {
     pub(crate) first_unsent: Duration,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) lost: u64,
-    /// Bytes below may have been sent by an agent whose journal is lost.
+    /// Bytes below may be stored already: sent by an agent whose journal is lost, or by an
+    /// unanswered try of which a later one acknowledged a part (DELIVERY rule 11).
     pub(crate) unsure_below: u64,
     /// The fixed part of the journal's record is outdated.
     pub(crate) is_dirty: bool,
@@ -143,6 +144,17 @@ pub(crate) struct Sealed {
     /// Wall clock of the first try, nanoseconds since the epoch.
     pub(crate) sealed_ns: u64,
     pub(crate) lost_connections: u8,
+    pub(crate) rejections: Rejections,
+}
+
+/// How often aggregators refused a group for what it is; begins anew with the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rejections {
+    pub(crate) n: u32,
+    /// Groups that had been acknowledged, of all sequences, at the first one.
+    pub(crate) acked_before: u64,
+    /// It is the group's own fault: others pass.
+    pub(crate) is_isolated: bool,
 }
 
 impl Sealed {

@@ -95,6 +95,8 @@ pub struct Tailer {
     turn: u32,
     in_flight: HashMap<GroupId, u32>,
     unacked: u64,
+    /// Groups acknowledged since the start.
+    n_acked: u64,
     next_group: u64,
     next_handle: u64,
 
@@ -191,6 +193,7 @@ impl Tailer {
             turn: 0,
             in_flight: HashMap::new(),
             unacked: 0,
+            n_acked: 0,
             next_group: 0,
             next_handle: 0,
             namespaces: Vec::new(),

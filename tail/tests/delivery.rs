@@ -190,11 +190,29 @@ fn what_a_partial_answer_leaves_of_a_doubtful_group_stays_in_doubt() {
         + 1;
     let positions = tail::Positions::at(group.chunks[0].start + first_line as u64);
     node.tailer().acked(group.id, &[positions]);
+    node.tailer().commit().unwrap();
+    for start in ["the same agent", "another start of it"] {
+        node.clock.advance(3000);
+        node.poll();
+        let (rest, _) = node.next().expect("the rest, flushed");
+        assert_eq!(rest.chunks[0].start, first_line as u64, "{start}");
+        assert!(rest.chunks[0].doubt_ms.is_some(), "{start}");
+        // Not sent, not journaled: what the next start knows is what the answer left.
+        node.start();
+        node.poll();
+    }
     node.clock.advance(3000);
     node.poll();
-    let (rest, _) = node.next().expect("the rest, flushed");
-    assert_eq!(rest.chunks[0].start, first_line as u64);
-    assert!(rest.chunks[0].doubt_ms.is_some());
+    let (rest, bytes) = node.next().expect("the rest");
+    let end = tail::Positions::at(rest.chunks[0].start + bytes.len() as u64);
+    node.tailer().acked(rest.id, &[end]);
+    writer.write(2);
+    node.clock.advance(300);
+    node.poll();
+    node.clock.advance(300);
+    node.poll();
+    let (fresh, _) = node.next().expect("what came later");
+    assert_eq!(fresh.chunks[0].doubt_ms, None, "no doubt beyond the try");
 }
 
 #[test]

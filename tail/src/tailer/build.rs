@@ -13,7 +13,7 @@ use crate::content::{Content, FileId, Gz, open_checked, read_exact_at};
 use crate::group::{Flush, Framing, Group, GroupChunk, GroupId, StreamEnd, Suspect};
 use crate::mark::{MARK_LEN, Mark, Match, Origin, read_head, stream_id};
 use crate::record;
-use crate::stream::{Phase, Sealed, SealedChunk, Sequence};
+use crate::stream::{Phase, Rejections, Sealed, SealedChunk, Sequence};
 use crate::{FRAMING_VERSION, MetadataSource};
 use std::io;
 use std::ops::Range;
@@ -183,6 +183,7 @@ impl Tailer {
             doubt: None,
             sealed_ns: self.wall_ns(),
             lost_connections: 0,
+            rejections: Rejections::default(),
         };
         self.journal.put(
             &record::key(b'g', sequence.key),
@@ -707,7 +708,7 @@ impl Tailer {
         }
         self.next_group += 1;
         let id = GroupId(self.next_group);
-        let alone = sealed.lost_connections >= 2;
+        let alone = sealed.lost_connections >= 2 || sealed.rejections.n > 0;
         self.unacked += total as u64;
         sequence.in_flight = Some(id);
         sequence.sealed = Some(sealed);
@@ -777,6 +778,7 @@ impl Tailer {
     /// Gives up a sealed group that cannot or need not be sent as it is.
     pub(super) fn unseal(&mut self, sequence: &mut Sequence) {
         if let Some(sealed) = sequence.sealed.take() {
+            self.end_isolation(&sealed);
             self.journal.delete(&record::key(b'g', sequence.key));
             self.metadata.remove(&sealed.metadata);
             if let Some(id) = sequence.in_flight.take() {

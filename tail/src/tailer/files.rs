@@ -263,7 +263,7 @@ impl Tailer {
             return false;
         }
         if self.is_unsure {
-            stream.unsure_below = size;
+            stream.unsure_below = stream.unsure_below.max(size);
         }
         if entry.place.gz {
             if stream.phase == Phase::Live {
@@ -308,7 +308,7 @@ impl Tailer {
         }
         // Its bounds are not there any more, but it may have been stored.
         if sequence.sealed.is_some() {
-            stream.unsure_below = size;
+            stream.unsure_below = stream.unsure_below.max(size);
         }
         self.unseal(sequence);
         self.save(sequence, idx);

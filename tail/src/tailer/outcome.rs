@@ -1,17 +1,26 @@
 //! Answers: positions move, seals are broken or kept, ages of doubt begin.
 
 use super::Tailer;
-use crate::group::{Failure, GroupId, Positions};
+use crate::group::{Failure, Flush, GroupId, Positions};
 use crate::record;
-use crate::stream::{Phase, Sequence};
+use crate::stream::{Phase, Sealed, Sequence, Stream};
+use std::path::Path;
 use std::time::Duration;
+use tracing::{error, warn};
 
 /// Pause after a failure that names none, so that a group whose aggregators all fail does not
 /// turn in a circle. The agent's own back-off stands above it.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Pause after a 413 to a group that comes again as it is.
+/// First pause after a refusal of a group that comes again as it is.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest pause of a group that is set apart: an aggregator that takes it is found that soon.
+const ISOLATED_PAUSE: Duration = Duration::from_secs(300);
+
+/// Refusals of a group, alone in its batch, before it is set apart: one may be an aggregator's
+/// fault, and there are seldom more than a few of different versions.
+const MAX_REJECTIONS: u32 = 3;
 
 /// Smallest chunk that a 413 leads to.
 const MIN_LIMIT: u64 = 64 << 10;
@@ -45,6 +54,8 @@ impl Tailer {
         let Some(sealed) = sequence.sealed.take() else {
             return;
         };
+        self.n_acked += 1;
+        self.end_isolation(&sealed);
         self.unacked = self.unacked.saturating_sub(sealed.bytes());
         self.metadata.remove(&sealed.metadata);
         self.journal.delete(&record::key(b'g', sequence.key));
@@ -135,12 +146,16 @@ impl Tailer {
                 in_doubt,
             } => (in_doubt, retry_after),
             Failure::Refused { retry_after } => (false, retry_after),
-            // A smaller group may go at once; one that cannot be made smaller waits for an
-            // aggregator that takes it.
-            Failure::TooLarge if sealed.doubt.is_none() && sealed.bytes() > MIN_LIMIT => {
-                (false, Duration::ZERO)
+            Failure::TooLarge if may_shrink(sealed) => (false, Duration::ZERO),
+            // What cannot be made smaller waits for an aggregator that takes it.
+            Failure::TooLarge | Failure::Rejected => {
+                let path = sequence
+                    .streams
+                    .iter()
+                    .find(|stream| sealed.chunks.iter().any(|it| it.handle == stream.handle))
+                    .and_then(Stream::path);
+                (false, self.rejected(sealed, path, why))
             }
-            Failure::TooLarge => (false, REFUSED_PAUSE),
         };
         if is_doubtful && sealed.doubt.is_none() {
             // Rule 11: the age counts from the try, which began when it was sealed at the
@@ -161,19 +176,86 @@ impl Tailer {
         }
         if why == Failure::TooLarge {
             sequence.limit = (sealed.bytes() / 2).max(MIN_LIMIT);
-            if sealed.doubt.is_none() {
-                // No try can have been stored: the bounds are free again.
-                let chunks = sealed.chunks.clone();
-                self.unseal(sequence);
-                for chunk in chunks {
-                    let idx = sequence.position(chunk.handle);
-                    if let Some(stream) = idx.and_then(|idx| sequence.streams.get_mut(idx)) {
-                        stream.flushed = crate::Flush::None;
-                        stream.sent = stream.sent.min(chunk.start);
-                        stream.barren = stream.barren.min(chunk.start);
-                    }
-                }
+            if may_shrink(sealed) {
+                self.free_bounds(sequence);
             }
         }
     }
+
+    /// Breaks the seal of a group that no aggregator takes as it is. When an earlier try may have
+    /// stored a part of it, what comes of its bytes is in doubt.
+    fn free_bounds(&mut self, sequence: &mut Sequence) {
+        let Some(sealed) = &sequence.sealed else {
+            return;
+        };
+        let is_doubtful = sealed.doubt.is_some();
+        if is_doubtful && sealed.flush != Flush::None {
+            warn!(
+                path = %sequence.source.path.display(), bytes = sealed.bytes(),
+                "aggregators refuse a group for its size whose first try may have been stored: it \
+                 comes again in pieces, and the event at its end may come twice"
+            );
+        }
+        let chunks = sealed.chunks.clone();
+        self.unseal(sequence);
+        for chunk in chunks {
+            let idx = sequence.position(chunk.handle);
+            if let Some(stream) = idx.and_then(|idx| sequence.streams.get_mut(idx)) {
+                stream.flushed = Flush::None;
+                stream.sent = stream.sent.min(chunk.start);
+                stream.barren = stream.barren.min(chunk.start);
+                if is_doubtful {
+                    stream.unsure_below = stream.unsure_below.max(chunk.start + chunk.len);
+                }
+            }
+            if let Some(idx) = idx.filter(|_| is_doubtful) {
+                self.save(sequence, idx);
+            }
+        }
+    }
+
+    /// Counts a refusal of a group for what it is, and answers how long the group waits.
+    fn rejected(&mut self, sealed: &mut Sealed, path: Option<&Path>, why: Failure) -> Duration {
+        let rejections = &mut sealed.rejections;
+        if rejections.n == 0 {
+            rejections.acked_before = self.n_acked;
+        }
+        rejections.n = rejections.n.saturating_add(1);
+        // While nothing passes at all, it says nothing about this group.
+        let others_pass = self.n_acked > rejections.acked_before;
+        if rejections.n > MAX_REJECTIONS && others_pass && !rejections.is_isolated {
+            rejections.is_isolated = true;
+            self.metrics.groups_isolated.inc();
+            let first = sealed.chunks.first();
+            error!(
+                ?path, offset = first.map(|it| it.start), bytes = sealed.chunks.iter().map(|it| it.len).sum::<u64>(),
+                reason = ?why,
+                "aggregators refuse this part of a file while others pass: it waits, and is lost \
+                 when the file goes; see the aggregators' logs for the reason"
+            );
+        }
+        match (why, sealed.rejections.n) {
+            // It shared its batch: alone it may pass at once.
+            (Failure::Rejected, 1) => Duration::ZERO,
+            (_, n) if sealed.rejections.is_isolated => {
+                (REFUSED_PAUSE * 2_u32.pow(n.min(16))).min(ISOLATED_PAUSE)
+            }
+            _ => REFUSED_PAUSE,
+        }
+    }
+
+    /// A group is taken, or its seal broken.
+    pub(super) fn end_isolation(&self, sealed: &Sealed) {
+        if sealed.rejections.is_isolated {
+            self.metrics.groups_isolated.dec();
+        }
+    }
+}
+
+/// Whether a group that is too large may be cut anew. Without doubt its bounds are free. In doubt
+/// they do no harm where events end by content alone; where silence had ended the last event, that
+/// event may come twice: only when nothing else helps.
+fn may_shrink(sealed: &Sealed) -> bool {
+    let is_safe = sealed.doubt.is_none() || sealed.flush == Flush::None;
+    sealed.bytes() > MIN_LIMIT && (is_safe || sealed.rejections.n >= MAX_REJECTIONS)
 }
