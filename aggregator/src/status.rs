@@ -1,12 +1,9 @@
-//! What a running aggregator tells of itself: `/status`, `/readyz`, and the gauges of its buffers.
+//! What a running aggregator tells of itself: `/status` and `/readyz`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
@@ -148,71 +145,4 @@ pub fn endpoints(registry: Registry, source: Arc<StatusSource>) -> telemetry::ht
             unmatched.unmatched_json().to_string()
         })
         .page("/status", move || source.json().to_string())
-}
-
-/// Adds the gauges of the buffers to `registry`.
-pub fn register(registry: &mut Registry, source: &Arc<StatusSource>) {
-    registry.register_collector(Box::new(BufferGauges(Arc::clone(source))));
-    source.rules.register(registry);
-}
-
-/// Name, help and value of one gauge.
-type Gauge = (&'static str, &'static str, fn(&buffer::Stats) -> u64);
-
-struct BufferGauges(Arc<StatusSource>);
-
-impl std::fmt::Debug for BufferGauges {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("BufferGauges")
-    }
-}
-
-impl Collector for BufferGauges {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let stats: Vec<(&String, buffer::Stats)> = self
-            .0
-            .outputs
-            .iter()
-            .filter_map(|(name, output)| match &output.keep {
-                Keep::Disk(queue) => Some((name, queue.stats())),
-                Keep::Memory(_) => None,
-            })
-            .collect();
-        let gauges: [Gauge; 5] = [
-            (
-                "tailrace_buffer_entries",
-                "Undelivered bodies in the buffer",
-                |stats| stats.entries,
-            ),
-            (
-                "tailrace_buffer_undelivered_bytes",
-                "Bytes of undelivered bodies",
-                |stats| stats.undelivered_bytes,
-            ),
-            (
-                "tailrace_buffer_disk_bytes",
-                "Bytes of the buffer's files",
-                |stats| stats.disk_bytes,
-            ),
-            (
-                "tailrace_buffer_max_bytes",
-                "Limit of the buffer",
-                |stats| stats.max_bytes,
-            ),
-            (
-                "tailrace_buffer_oldest_seconds",
-                "Age of the oldest undelivered body",
-                oldest_seconds,
-            ),
-        ];
-        for (name, help, value) in gauges {
-            let kind = ConstGauge::new(0i64).metric_type();
-            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-            for (output, stats) in &stats {
-                let gauge = ConstGauge::new(i64::try_from(value(stats)).unwrap_or(i64::MAX));
-                gauge.encode(family.encode_family(&[("output", output.as_str())])?)?;
-            }
-        }
-        Ok(())
-    }
 }

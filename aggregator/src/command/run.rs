@@ -107,11 +107,13 @@ async fn serve(
             AckMode::Store => Keep::Memory(store::MemoryQueue::new(config.receive.memory.0)),
         };
         let sender_metrics = store::Metrics::default();
-        sender_metrics.register(
-            registry
-                .sub_registry_with_prefix("tailrace")
-                .sub_registry_with_label(("output".into(), output.name.clone().into())),
-        );
+        let own = registry
+            .sub_registry_with_prefix("tailrace")
+            .sub_registry_with_label(("output".into(), output.name.clone().into()));
+        sender_metrics.register(own);
+        if let Keep::Disk(queue) = &keep {
+            queue.register(own.sub_registry_with_prefix("buffer"));
+        }
         let sender = Arc::new(store::Sender::start(
             Arc::clone(&client),
             keep.queue(),
@@ -167,8 +169,8 @@ async fn serve(
     }
 
     let tokens = Arc::new(ArcSwap::from_pointee(build::tokens(&config.receive)?));
+    rule_book.register(&mut registry);
     let status = Arc::new(StatusSource::new(states, rule_book, started));
-    crate::status::register(&mut registry, &status);
     let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
     let (stop, stopped) = watch::channel(false);
     let mut receiver = Receiver::new(

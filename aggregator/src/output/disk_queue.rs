@@ -108,6 +108,11 @@ impl DiskQueue {
             .map(drop)
     }
 
+    /// Exposes the figures of the main buffer.
+    pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.main.register(registry);
+    }
+
     /// A glance at the main buffer.
     pub fn stats(&self) -> buffer::Stats {
         self.main.stats()

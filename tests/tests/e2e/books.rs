@@ -56,6 +56,24 @@ fn the_books_balance_per_namespace() {
         })
         .unwrap();
     }
+    let output = [("output", "main")];
+    let figures = aggregator.metrics().unwrap();
+    for name in [
+        "buffer_fsyncs_total",
+        "buffer_fsync_seconds_count",
+        "buffer_appended_entries_total",
+        "buffer_appended_bytes_total",
+        "buffer_max_bytes",
+        "buffer_disk_bytes",
+    ] {
+        assert!(figures.count(name, &output) > 0, "{name}");
+    }
+    wait::until_ok(LIMIT, "an empty buffer", || {
+        let left = aggregator.metrics()?.count("buffer_entries", &output);
+        anyhow::ensure!(left == 0, "{left} entries");
+        Ok(())
+    })
+    .unwrap();
 }
 
 /// DELIVERY rule 24: the store alone proves that streams have no gap and no overlap.
