@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR=$out/static RUSTFLAGS="-C target-feature=+crt-static"
 cargo build --release --locked --target "$target" -p agent -p aggregator
 binaries=$CARGO_TARGET_DIR/$target/release
 for name in tailrace-agent tailrace-aggregator; do
-  if ! file "$binaries/$name" | grep -qE 'static(ally|-pie) linked'; then
+  if ! ldd "$binaries/$name" 2>&1 | grep -qE 'statically linked|not a dynamic executable'; then
     echo "error: $binaries/$name is not static" >&2
     exit 1
   fi

@@ -10,7 +10,7 @@ mod limit;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::judge::ItemError;
-use crate::{Encoding, Metrics, Queue, Queued, SenderOptions, Store};
+use crate::{Encoding, Metrics, Queue, Queued, SenderOptions, Store, StoreError};
 
 use deliver::{End, Taken, deliver};
 use limit::{Limit, Permit};
@@ -31,6 +31,9 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// Gauges are refreshed and parked data streams looked for this often.
 const TICK: Duration = Duration::from_secs(5);
+
+/// What the server is, is looked up again after this time: it may be upgraded node by node.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
 
 /// Kinds of repeated messages that are told apart; more share one place.
 const MAX_LOG_KEYS: usize = 1_000;
@@ -75,16 +78,30 @@ pub(crate) struct Shared {
     pub(crate) new_parked: Notify,
     /// Requests that were answered item by item.
     passed: AtomicU64,
+    /// A request found nobody: whoever answers next may be another server, or an empty one.
+    was_away: AtomicBool,
+    /// One task at a time looks what the server is.
+    looking: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+}
+
+/// A data stream that the store takes nothing for.
+#[derive(Debug)]
+struct Refusal {
+    error: ItemError,
+    /// When the store said so last.
+    at: Instant,
 }
 
 #[derive(Debug, Default)]
 struct State {
     last_error: Option<String>,
     notes: Vec<String>,
-    refusing: BTreeMap<String, String>,
+    refusing: BTreeMap<String, Refusal>,
     over_quota: Arc<HashSet<String>>,
     logged: HashMap<String, Instant>,
+    /// When the server was last asked what it is; `None`: at the next request.
+    looked: Option<Instant>,
 }
 
 impl Sender {
@@ -103,6 +120,8 @@ impl Sender {
             limit,
             new_parked: Notify::new(),
             passed: AtomicU64::new(0),
+            was_away: AtomicBool::new(false),
+            looking: tokio::sync::Mutex::new(()),
             state: Mutex::default(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -117,7 +136,7 @@ impl Sender {
 
     /// Data streams over their quota: chunks for them should be refused (delivery rule 19).
     pub fn refused(&self) -> Arc<HashSet<String>> {
-        Arc::clone(&self.shared.lock().over_quota)
+        self.shared.over_quota_now()
     }
 
     /// What the sender is doing.
@@ -142,7 +161,7 @@ impl Sender {
             parked: state
                 .refusing
                 .iter()
-                .map(|(k, v)| (k.clone(), v.clone()))
+                .map(|(index, refusal)| (index.clone(), said(&refusal.error)))
                 .collect(),
             refused,
             resting_hosts: self.shared.client.resting_hosts(),
@@ -196,17 +215,85 @@ impl Shared {
         }
     }
 
-    /// One data stream takes nothing.
+    /// The store has just refused everything of one data stream.
     pub(crate) fn refusing(&self, index: &str, error: &ItemError) {
-        let why = format!("{} {}: {}", error.status, error.kind, error.reason);
         if self.may_log(index) {
             tracing::error!(
                 index,
-                why,
+                why = said(error),
                 "the store refuses this data stream; its documents wait"
             );
         }
-        self.lock().refusing.insert(index.to_owned(), why);
+        let refusal = Refusal {
+            error: error.clone(),
+            at: Instant::now(),
+        };
+        self.lock().refusing.insert(index.to_owned(), refusal);
+    }
+
+    /// The store takes documents of these data streams.
+    pub(crate) fn takes<'a>(&self, indices: impl IntoIterator<Item = &'a str>) {
+        let mut state = self.lock();
+        if state.refusing.is_empty() {
+            return;
+        }
+        for index in indices {
+            if state.refusing.remove(index).is_some() {
+                tracing::info!(index, "the store takes this data stream again");
+            }
+        }
+    }
+
+    /// Why a data stream was refused so lately that it need not be asked again.
+    pub(crate) fn fresh_refusal(&self, index: &str) -> Option<ItemError> {
+        let state = self.lock();
+        let refusal = state.refusing.get(index)?;
+        (refusal.at.elapsed() < self.options.retry_max).then(|| refusal.error.clone())
+    }
+
+    /// Notes that a request got no answer. `is_away`: there was nobody at all.
+    pub(crate) fn got_no_answer(&self, is_away: bool) {
+        self.was_away.fetch_or(is_away, Ordering::Relaxed);
+        self.lock().looked = None;
+    }
+
+    fn is_look_due(&self) -> bool {
+        let looked = self.lock().looked;
+        looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY)
+    }
+
+    /// Asks the server what it is, when it has been away or was not asked for long. One that has
+    /// been away, or is another one now, gets templates before it gets documents.
+    pub(crate) async fn look_again(&self) -> Result<(), StoreError> {
+        if !self.is_look_due() {
+            return Ok(());
+        }
+        let _one = self.looking.lock().await;
+        if !self.is_look_due() {
+            return Ok(());
+        }
+        let before = self.client.server();
+        let now = self.client.detect().await?;
+        let is_another = before.is_some_and(|before| {
+            (before.flavour, before.version.as_str()) != (now.flavour, now.version.as_str())
+        });
+        if is_another {
+            tracing::info!(server = ?now.flavour, version = now.version, "the store is another one now");
+        }
+        if is_another || self.was_away.load(Ordering::Relaxed) {
+            self.install().await;
+        }
+        self.was_away.store(false, Ordering::Relaxed);
+        self.lock().looked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Puts templates, where that is wanted.
+    async fn install(&self) {
+        if let Some(options) = &self.options.install {
+            let report = self.client.install(options).await;
+            self.lock().notes = [report.fallbacks, report.problems].concat();
+        }
     }
 
     pub(crate) fn over_quota(&self, index: &str) {
@@ -215,6 +302,10 @@ impl Shared {
         self.metrics
             .refused_streams
             .set(state.over_quota.len() as i64);
+    }
+
+    pub(crate) fn over_quota_now(&self) -> Arc<HashSet<String>> {
+        Arc::clone(&self.lock().over_quota)
     }
 
     fn has_room(&self, index: &str) {
@@ -363,12 +454,12 @@ async fn prepare(shared: &Shared) {
         shared.warn_limited("unreachable", &error.to_string());
         shared.pause(&mut backoff, None).await;
     }
-    if let Some(options) = &shared.options.install {
-        let report = shared.client.install(options).await;
-        let mut state = shared.lock();
-        state.notes.extend(report.fallbacks);
-        state.notes.extend(report.problems);
-    }
+    shared.install().await;
+    shared.lock().looked = Some(Instant::now());
+}
+
+fn said(error: &ItemError) -> String {
+    format!("{} {}: {}", error.status, error.kind, error.reason)
 }
 
 /// Runs one task for each data stream with parked documents.
@@ -419,9 +510,7 @@ async fn drain_stream(shared: Arc<Shared>, parked: Arc<dyn Queue>, index: String
             _ => {
                 backoff = shared.backoff();
                 shared.has_room(&index);
-                if shared.lock().refusing.remove(&index).is_some() {
-                    tracing::info!(index, "the store takes this data stream again");
-                }
+                shared.takes([index.as_str()]);
             }
         }
     }

@@ -58,3 +58,39 @@ pub mod laboratory;
 
 /// A node, its programs and its data stream: the stage of one test.
 pub mod scene;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// `docs/delivery.md` lists the tests that show each rule: a test that is renamed or removed
+    /// must not leave a rule without proof.
+    #[test]
+    fn the_tests_that_the_delivery_rules_name_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the workspace");
+        let page = std::fs::read_to_string(root.join("docs/delivery.md")).unwrap();
+        let (mut rules, mut tests) = (0, 0);
+        for line in page.lines() {
+            let number = line.split_once(". ").map(|(number, _)| number);
+            rules += u32::from(number.is_some_and(|it| it.parse::<u32>() == Ok(rules + 1)));
+            let Some((file, test)) = line
+                .trim_start()
+                .strip_prefix("- `")
+                .and_then(|it| it.strip_suffix('`'))
+                .and_then(|it| it.split_once("`: `"))
+            else {
+                continue;
+            };
+            tests += 1;
+            let source = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+            assert!(
+                source.contains(&format!("fn {test}(")),
+                "no test `{test}` in {file}"
+            );
+        }
+        assert_eq!(rules, 24);
+        assert!(tests >= 2 * rules, "{tests} tests for {rules} rules");
+    }
+}

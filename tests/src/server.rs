@@ -8,6 +8,7 @@ mod elasticsearch;
 mod opensearch;
 
 use std::{
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// The longest a node may take to answer, on a busy machine, downloads not counted.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(300);
 /// The longest a node may take to stop.
 const STOP: Duration = Duration::from_secs(30);
 
@@ -42,6 +43,17 @@ pub enum Product {
     Elasticsearch9,
 }
 
+/// What it takes to be let in by a server with TLS and users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Certificate of the authority that signed the server's, PEM.
+    pub ca_pem: Vec<u8>,
+    /// A superuser.
+    pub user: &'static str,
+    /// Its password.
+    pub password: &'static str,
+}
+
 /// A node, running or stopped.
 #[derive(Debug)]
 pub struct Server {
@@ -49,6 +61,7 @@ pub struct Server {
     port: u16,
     home: PathBuf,
     settings: Vec<(String, String)>,
+    access: Option<Access>,
     process: Option<Process>,
     // Behind the process: dropped after it.
     _scratch: Scratch,
@@ -103,39 +116,69 @@ impl Server {
 
     /// Starts a node with settings of `opensearch.yml` or `elasticsearch.yml`.
     pub fn start_with(product: Product, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        product.prepare()?;
-        let scratch = Scratch::new("server")?;
-        let mut server = Self {
-            product,
-            port: free_port()?,
-            home: scratch.path().to_owned(),
-            settings: settings
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
-            process: None,
-            _scratch: scratch,
-        };
+        let mut server = Self::new(product)?;
+        server.add_settings(settings);
         server.start_again()?;
         Ok(server)
     }
 
+    /// Starts an Elasticsearch that speaks TLS only and knows one user.
+    pub fn start_secured(product: Product) -> anyhow::Result<Self> {
+        let mut server = Self::new(product)?;
+        let (access, settings) = elasticsearch::secure(product, &server.home)?;
+        server.access = Some(access);
+        server.add_settings(&settings);
+        server.start_again()?;
+        Ok(server)
+    }
+
+    fn new(product: Product) -> anyhow::Result<Self> {
+        product.prepare()?;
+        let scratch = Scratch::new("server")?;
+        Ok(Self {
+            product,
+            port: free_port()?,
+            home: scratch.path().to_owned(),
+            settings: Vec::new(),
+            access: None,
+            process: None,
+            _scratch: scratch,
+        })
+    }
+
+    fn add_settings(&mut self, settings: &[(&str, &str)]) {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        self.settings.extend(settings.iter().map(owned));
+    }
+
     /// The OpenSearch that the tests of this binary share. Nobody stops it.
     pub fn shared() -> anyhow::Result<&'static Self> {
-        static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
+        static SHARED: OnceLock<Result<&Server, String>> = OnceLock::new();
         let started = SHARED.get_or_init(|| {
-            let mut server =
-                Self::start(Product::OpenSearch).map_err(|error| format!("{error:#}"))?;
-            if std::env::var_os("TAILRACE_KEEP").is_none() {
-                let home = server.home.clone();
-                let process = server.process.as_mut();
-                process
-                    .map_or(Ok(()), |it| it.sweep(&home))
-                    .map_err(|it| format!("{it:#}"))?;
-            }
-            Ok(server)
+            Self::start(Product::OpenSearch)
+                .and_then(Self::share)
+                .map_err(|error| format!("{error:#}"))
         });
-        started.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+        started
+            .as_ref()
+            .copied()
+            .map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// Lets it live as long as the test process; its data goes with it.
+    pub fn share(mut self) -> anyhow::Result<&'static Self> {
+        let home = self.home.clone();
+        if std::env::var_os("TAILRACE_KEEP").is_none()
+            && let Some(process) = self.process.as_mut()
+        {
+            process.sweep(&home)?;
+        }
+        Ok(Box::leak(Box::new(self)))
+    }
+
+    /// What it takes to be let in, when it was started with TLS and users.
+    pub fn access(&self) -> Option<&Access> {
+        self.access.as_ref()
     }
 
     /// Which server it is.
@@ -150,10 +193,13 @@ impl Server {
 
     /// Its base URL.
     pub fn url(&self) -> String {
-        self.http().url()
+        match self.access {
+            Some(_) => format!("https://localhost:{}", self.port),
+            None => self.http().url(),
+        }
     }
 
-    /// A client for it.
+    /// A client for it; of no use for one with TLS.
     pub fn http(&self) -> Http {
         Http::local(self.port)
     }
@@ -166,9 +212,13 @@ impl Server {
         let log = self.home.join("server.log");
         let mut process = Process::start(self.product.name(), &mut command, &log)?;
         let http = self.http();
-        process.wait_ready(START, || {
-            http.get_json("/_cluster/health?wait_for_status=yellow&timeout=5s")
-                .map(|_| ())
+        let is_secured = self.access.is_some();
+        process.wait_ready(START, || match is_secured {
+            // It opens the port when it is ready.
+            true => Ok(TcpStream::connect(("127.0.0.1", self.port)).map(drop)?),
+            false => http
+                .get_json("/_cluster/health?wait_for_status=yellow&timeout=5s")
+                .map(drop),
         })?;
         if let Some(pid) = elasticsearch::worker(&self.home) {
             process.set_worker(pid)?;

@@ -127,6 +127,10 @@ async fn post(
     raw_len: u64,
     n_docs: usize,
 ) -> Posted {
+    if let Err(error) = shared.look_again().await {
+        shared.failed(&error.to_string());
+        return Posted::Unreachable(error.to_string());
+    }
     let started = Instant::now();
     let wire_len = bytes.len() as u64;
     faults::point("store.post.before");
@@ -146,6 +150,7 @@ async fn post(
                 RequestError::Timeout { .. } => "timeout",
             });
             shared.failed(&error.to_string());
+            shared.got_no_answer(!error.is_outcome_unknown());
             if !error.is_outcome_unknown() {
                 return Posted::Unreachable(error.to_string());
             }
@@ -224,10 +229,22 @@ pub(crate) async fn deliver(
     parts: Vec<Queued>,
     may_park: bool,
 ) -> Vec<End> {
-    let mut entries: Vec<(Taken, Queued)> = parts
-        .into_iter()
-        .map(|part| (Taken::new(queue, part.id), part))
-        .collect();
+    let mut ends = Vec::with_capacity(parts.len());
+    let (mut entries, mut apart) = (Vec::new(), Vec::new());
+    for part in parts {
+        let taken = Taken::new(queue, part.id);
+        if may_park && is_mostly_refused(shared, queue, &part.meta) {
+            apart.push((taken, part));
+        } else {
+            entries.push((taken, part));
+        }
+    }
+    for (taken, part) in apart {
+        ends.push(deliver_unrefused(shared, queue, taken, part).await);
+    }
+    if entries.is_empty() {
+        return ends;
+    }
     let in_doubt = entries.iter().any(|(_, p)| doubt_of(p).is_some());
     let encoding = entries
         .first()
@@ -285,7 +302,6 @@ pub(crate) async fn deliver(
         }
         break;
     }
-    let mut ends = Vec::with_capacity(entries.len());
     let mut verdicts = verdicts.map(Vec::into_iter);
     for (taken, part) in entries.drain(..) {
         let n_docs = usize::try_from(part.meta.docs()).unwrap_or(usize::MAX);
@@ -297,35 +313,59 @@ pub(crate) async fn deliver(
                 .all(|v| matches!(v, Verdict::Indexed | Verdict::Duplicate))
         {
             count_all(shared, &part.meta, mine);
+            shared.takes(part.meta.targets.iter().map(|target| target.index.as_str()));
             taken.finish(Outcome::default());
             ends.push(End::Done);
             continue;
         }
         let doubt = doubt_of(&part).into_iter().chain(doubt).min();
-        let mut entry = Entry {
-            shared,
-            queue,
-            parked: BTreeMap::new(),
-            meta: part.meta.clone(),
-        };
-        match open(&part.meta, &part.bytes) {
-            Ok(items) => {
-                let documents = items.into_iter().map(|item| {
-                    entry.pending(item.index, item.id, item.source, item.target, doubt)
-                });
-                let documents: Vec<Pending> = documents.collect();
-                entry.deliver(documents, mine).await;
-            }
-            Err(error) => {
-                // Never seen unless by a bug: kept whole, so that a person can save it.
-                tracing::error!(%error, id = part.id, "cannot open a body; it goes to the dead letters");
-                let letter = entry.unreadable_letter(&part, &error.to_string());
-                entry.deliver(letter, None).await;
-            }
+        let mut entry = Entry::new(shared, queue, &part.meta);
+        match entry.open(&part, doubt) {
+            Ok(documents) => entry.deliver(documents, mine).await,
+            Err(letters) => entry.deliver(letters, None).await,
         }
         ends.push(entry.end(taken, may_park).await);
     }
     ends
+}
+
+/// Whether most of an entry's documents are for data streams that the store has just refused.
+/// While they are fewer, the refusal costs less than taking the body apart.
+fn is_mostly_refused(shared: &Shared, queue: &Arc<dyn Queue>, meta: &BodyMeta) -> bool {
+    let is_refused = |run: &&Run| {
+        let target = meta.targets.get(usize::from(run.target));
+        target.is_some_and(|it| {
+            shared.fresh_refusal(&it.index).is_some() && queue.parked(&it.index).is_some()
+        })
+    };
+    let refused = meta.runs.iter().filter(is_refused);
+    let n_refused: u64 = refused.map(|run| u64::from(run.docs)).sum();
+    2 * n_refused > meta.docs()
+}
+
+/// Parks what the store has just refused without asking it again, and delivers the rest.
+async fn deliver_unrefused(
+    shared: &Shared,
+    queue: &Arc<dyn Queue>,
+    taken: Taken,
+    part: Queued,
+) -> End {
+    let mut entry = Entry::new(shared, queue, &part.meta);
+    let mut rest = Vec::new();
+    let documents = entry.open(&part, doubt_of(&part));
+    for document in documents.unwrap_or_else(|letters| letters) {
+        match shared.fresh_refusal(&document.index) {
+            Some(error) => entry.park_unasked(document, error),
+            None => rest.push(document),
+        }
+    }
+    if !rest.is_empty() {
+        if part.posted_ms.is_none() {
+            queue.posted(part.id, wall_ms());
+        }
+        entry.deliver(rest, None).await;
+    }
+    entry.end(taken, true).await
 }
 
 fn doubt_of(part: &Queued) -> Option<u64> {
@@ -384,11 +424,45 @@ struct Entry<'a> {
     shared: &'a Shared,
     queue: &'a Arc<dyn Queue>,
     meta: BodyMeta,
-    /// Documents that the store refuses, by data stream, with the last reason.
-    parked: BTreeMap<String, (Vec<Pending>, ItemError)>,
+    /// Documents that the store refuses, by data stream.
+    parked: BTreeMap<String, Refused>,
 }
 
-impl Entry<'_> {
+/// Documents of one data stream that the store refuses.
+#[derive(Default)]
+struct Refused {
+    documents: Vec<Pending>,
+    /// The last reason.
+    error: ItemError,
+    /// The store has said so to one of these.
+    is_asked: bool,
+}
+
+impl<'a> Entry<'a> {
+    fn new(shared: &'a Shared, queue: &'a Arc<dyn Queue>, meta: &BodyMeta) -> Self {
+        Self {
+            shared,
+            queue,
+            parked: BTreeMap::new(),
+            meta: meta.clone(),
+        }
+    }
+
+    /// The documents of an entry's body; where it cannot be opened, the letters that keep it.
+    fn open(&self, part: &Queued, doubt: Option<u64>) -> Result<Vec<Pending>, Vec<Pending>> {
+        match open(&part.meta, &part.bytes) {
+            Ok(items) => Ok(items
+                .into_iter()
+                .map(|item| self.pending(item.index, item.id, item.source, item.target, doubt))
+                .collect()),
+            Err(error) => {
+                // Never seen unless by a bug: kept whole, so that a person can save it.
+                tracing::error!(%error, id = part.id, "cannot open a body; it goes to the dead letters");
+                Err(self.unreadable_letter(part, &error.to_string()))
+            }
+        }
+    }
+
     fn pending(
         &self,
         index: String,
@@ -627,7 +701,10 @@ impl Entry<'_> {
         let (mut retry, mut next, mut confirm) = (Vec::new(), Vec::new(), Vec::new());
         for (mut document, verdict) in documents.into_iter().zip(verdicts) {
             match verdict {
-                Verdict::Indexed => count_stored(shared, &document, Fate::Indexed),
+                Verdict::Indexed => {
+                    shared.takes([document.index.as_str()]);
+                    count_stored(shared, &document, Fate::Indexed);
+                }
                 Verdict::Duplicate => {
                     let is_replicated = checked
                         .as_ref()
@@ -725,18 +802,34 @@ impl Entry<'_> {
     }
 
     fn park(&mut self, document: Pending, error: ItemError) {
-        let (documents, reason) = self.parked.entry(document.index.clone()).or_default();
-        *reason = error;
-        documents.push(document);
+        let refused = self.parked.entry(document.index.clone()).or_default();
+        refused.error = error;
+        refused.is_asked = true;
+        refused.documents.push(document);
+    }
+
+    /// Parks a document for a refusal that is known already.
+    fn park_unasked(&mut self, document: Pending, error: ItemError) {
+        let refused = self.parked.entry(document.index.clone()).or_default();
+        refused.error = error;
+        refused.documents.push(document);
     }
 
     /// Parks what the store refuses, and ends the entry.
     async fn end(self, taken: Taken, may_park: bool) -> End {
         let mut refused = Vec::new();
         let mut is_held = false;
-        for (index, (documents, error)) in self.parked {
-            self.shared.refusing(&index, &error);
-            if !may_park {
+        let over_quota = self.shared.over_quota_now();
+        let mut parked: Vec<(String, Refused)> = self.parked.into_iter().collect();
+        // Most likely to have no room: then the entry comes again, and what is parked of it now
+        // would be parked again.
+        parked.sort_by_key(|(index, _)| !over_quota.contains(index));
+        for (index, it) in parked {
+            let documents = it.documents;
+            if it.is_asked {
+                self.shared.refusing(&index, &it.error);
+            }
+            if is_held || !may_park {
                 is_held = true;
                 continue;
             }

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::Product;
+use super::{Access, Product};
 use crate::{
     cache::{get_or_make, run_tool},
     jdk::Jdk,
@@ -117,16 +117,7 @@ pub(super) fn command(
     settings: &[(String, String)],
 ) -> anyhow::Result<Command> {
     let dist = install(product)?;
-    let config = home.join("config");
-    for dir in ["config/jvm.options.d", "data", "logs", "tmp"] {
-        fs::create_dir_all(home.join(dir)).context("cannot create a directory")?;
-    }
-    for entry in fs::read_dir(dist.join("config")).context("cannot read the configuration")? {
-        let path = entry.context("cannot read the configuration")?.path();
-        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-            fs::copy(&path, config.join(name)).context("cannot copy the configuration")?;
-        }
-    }
+    let config = configuration(&dist, home)?;
     strip_gc_logging(&config.join("jvm.options"))?;
     fs::write(
         config.join("jvm.options.d/heap.options"),
@@ -136,11 +127,14 @@ pub(super) fn command(
     let mut yaml = format!(
         "cluster.name: rig\nnode.name: rig\npath.data: {home}/data\npath.logs: {home}/logs\n\
          network.host: 127.0.0.1\nhttp.port: {port}\ntransport.port: 0\n\
-         discovery.type: single-node\ncluster.routing.allocation.disk.threshold_enabled: false\n\
-         xpack.security.enabled: false\n",
+         discovery.type: single-node\ncluster.routing.allocation.disk.threshold_enabled: false\n",
         home = home.display()
     );
-    for (key, value) in settings {
+    let security = ("xpack.security.enabled".to_owned(), "false".to_owned());
+    // A key that stands twice is an error.
+    let is_set = settings.iter().any(|(key, _)| *key == security.0);
+    let default = (!is_set).then_some(&security);
+    for (key, value) in default.into_iter().chain(settings) {
         yaml.push_str(&format!("{key}: {value}\n"));
     }
     fs::write(config.join("elasticsearch.yml"), yaml).context("cannot write the settings")?;
@@ -154,6 +148,82 @@ pub(super) fn command(
         .env("ES_PATH_CONF", &config)
         .env("ES_TMPDIR", home.join("tmp"));
     Ok(command)
+}
+
+/// A copy of the distribution's configuration, with files that are there already left alone.
+fn configuration(dist: &Path, home: &Path) -> anyhow::Result<PathBuf> {
+    let config = home.join("config");
+    for dir in ["config/jvm.options.d", "data", "logs", "tmp"] {
+        fs::create_dir_all(home.join(dir)).context("cannot create a directory")?;
+    }
+    for entry in fs::read_dir(dist.join("config")).context("cannot read the configuration")? {
+        let path = entry.context("cannot read the configuration")?.path();
+        let Some(name) = path.file_name().filter(|_| path.is_file()) else {
+            continue;
+        };
+        let copy = config.join(name);
+        if !copy.exists() {
+            fs::copy(&path, copy).context("cannot copy the configuration")?;
+        }
+    }
+    Ok(config)
+}
+
+/// Makes an authority, a certificate of it for this machine, and a superuser; answers them with
+/// the settings that put them to use.
+pub(super) fn secure(
+    product: Product,
+    home: &Path,
+) -> anyhow::Result<(Access, [(&'static str, &'static str); 4])> {
+    let (user, password) = ("rig", "rig-password");
+    let dist = install(product)?;
+    let config = configuration(&dist, home)?;
+    let certs = config.join("certs");
+    fs::create_dir_all(&certs).context("cannot create a directory")?;
+    fs::write(
+        certs.join("names"),
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+    )
+    .context("cannot write a certificate's names")?;
+    for (what, arguments) in [
+        (
+            "make an authority",
+            "req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=rig-authority \
+             -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.crt",
+        ),
+        (
+            "ask for a certificate",
+            "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout http.key -out http.csr",
+        ),
+        (
+            "sign a certificate",
+            "x509 -req -in http.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 \
+             -extfile names -out http.crt",
+        ),
+    ] {
+        let mut openssl = Command::new("openssl");
+        openssl.args(arguments.split_whitespace());
+        run_tool(what, openssl.current_dir(&certs))?;
+    }
+    let mut add_user = as_other_user(home)?;
+    add_user
+        .arg(dist.join("bin/elasticsearch-users"))
+        .args(["useradd", user, "-p", password, "-r", "superuser"])
+        .env("ES_JAVA_HOME", Jdk::at_least(product.needs_jdk())?.home)
+        .env("ES_PATH_CONF", &config);
+    run_tool("add a user to Elasticsearch", &mut add_user)?;
+    let access = Access {
+        ca_pem: fs::read(certs.join("ca.crt")).context("cannot read a certificate")?,
+        user,
+        password,
+    };
+    let settings = [
+        ("xpack.security.enabled", "true"),
+        ("xpack.security.http.ssl.enabled", "true"),
+        ("xpack.security.http.ssl.key", "certs/http.key"),
+        ("xpack.security.http.ssl.certificate", "certs/http.crt"),
+    ];
+    Ok((access, settings))
 }
 
 /// The process that does the work, where the child is a launcher.

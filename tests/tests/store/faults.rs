@@ -1,31 +1,13 @@
 //! The sender against a store in this process that fails at will: answers lost after the work was
 //! done, cut or unreadable ones, limits and refusals. What counts is what the store holds in the end.
-#![allow(
-    unused_crate_dependencies,
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::print_stdout
-)]
 
-mod rig;
+use store::{DEAD_LETTER_STREAM, Metrics, Outcome};
 
-use std::sync::Arc;
-
-use rig::fake::{FakeStore, Fault};
-use rig::{ParkingQueue, body, counted, documents, options, send_with, until};
-use store::{
-    AuditFilter, DEAD_LETTER_STREAM, Elasticsearch, ElasticsearchOptions, Metrics, Outcome, Sender,
-    audit_page,
-};
-
-async fn client(hosts: Vec<String>) -> Arc<Elasticsearch> {
-    let mut options = ElasticsearchOptions::new(hosts);
-    options.request_timeout = std::time::Duration::from_secs(5);
-    Arc::new(Elasticsearch::connect(options).await.unwrap())
-}
+use crate::fake::{FakeStore, Fault, client};
+use crate::sending::{body, counted, documents, send_with};
 
 /// Rule 20: whatever happens to an answer, each document is there once and the body ends.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn an_answer_that_does_not_arrive_neither_loses_nor_doubles() {
     for fault in [
         Fault::LostAnswer,
@@ -58,7 +40,7 @@ async fn an_answer_that_does_not_arrive_neither_loses_nor_doubles() {
 }
 
 /// A refusal before any work (429 of the whole request) is tried again without doubt.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_busy_store_gets_the_body_again() {
     let fake = FakeStore::start().await;
     let client = client(vec![fake.url()]).await;
@@ -72,7 +54,7 @@ async fn a_busy_store_gets_the_body_again() {
 }
 
 /// 429 for size never ends by waiting: the body is halved until the pieces pass.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_body_over_the_index_pressure_limit_is_split() {
     let fake = FakeStore::start().await;
     let client = client(vec![fake.url()]).await;
@@ -84,7 +66,7 @@ async fn a_body_over_the_index_pressure_limit_is_split() {
 }
 
 /// 413 splits down to one document; the one that is too large by itself becomes letters.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_body_that_is_too_large_is_split_down_to_one_document() {
     let fake = FakeStore::start().await;
     let client = client(vec![fake.url()]).await;
@@ -100,7 +82,7 @@ async fn a_body_that_is_too_large_is_split_down_to_one_document() {
 }
 
 /// One dead host of two costs nothing: the other is asked at once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_dead_host_is_passed_over() {
     let fake = FakeStore::start().await;
     // A port that was free just now and that nobody listens on.
@@ -116,52 +98,4 @@ async fn a_dead_host_is_passed_over() {
     assert_eq!(counted(&metrics, "store_docs_indexed_total"), 60);
     let unreachable = counted(&metrics, "store_requests_total{status=\"unreachable\"");
     assert_eq!(unreachable, 0, "the next host is asked at once");
-}
-
-/// Rule 19: what was parked goes when the store takes the data stream again, and meanwhile the
-/// others pass.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_parked_stream_drains_when_the_block_is_lifted() {
-    let fake = FakeStore::start().await;
-    let client = client(vec![fake.url()]).await;
-    fake.block("logs-blocked-y");
-    let queue = ParkingQueue::new();
-    queue.push(body("logs-blocked-y", &documents(30)));
-    queue.push(body("logs-x-y", &documents(10)));
-    let sender = Sender::start(client, queue.clone(), options(), Metrics::default());
-    until("the open stream passes", || {
-        fake.stored("logs-x-y") == 10 && queue.parked_bytes_now() > 0
-    })
-    .await;
-    assert_eq!(fake.stored("logs-blocked-y"), 0);
-    until("the status tells", || sender.status().parked.len() == 1).await;
-    fake.unblock("logs-blocked-y");
-    until("the parked ones follow", || {
-        fake.stored("logs-blocked-y") == 30 && queue.parked_bytes_now() == 0
-    })
-    .await;
-    until("the alarm ends", || sender.status().parked.is_empty()).await;
-}
-
-/// Records that share their place must not fall between two pages.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn audit_pages_do_not_cut_ties() {
-    let fake = FakeStore::start().await;
-    let client = client(vec![fake.url()]).await;
-    for size in 1..=9 {
-        fake.serve_hits(&[1, 2, 2, 2, 3, 4, 4, 5, 5, 5, 5]);
-        let mut seen = Vec::new();
-        let mut after = None;
-        loop {
-            let page = audit_page(&*client, &AuditFilter::default(), after.as_ref(), size)
-                .await
-                .unwrap();
-            seen.extend(page.hits.iter().map(|h| h["_id"].as_u64().unwrap()));
-            after = page.after;
-            if after.is_none() {
-                break;
-            }
-        }
-        assert_eq!(seen, (0..11).collect::<Vec<_>>(), "pages of {size}");
-    }
 }

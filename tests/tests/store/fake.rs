@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use store::{Elasticsearch, ElasticsearchOptions};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -28,8 +30,24 @@ pub(crate) enum Fault {
     Busy,
 }
 
+/// A request as the store saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
+    /// Method and path, lower case.
+    pub(crate) what: String,
+    pub(crate) body: Value,
+}
+
 #[derive(Default)]
 struct State {
+    /// What `GET /` tells beside 8.19.0.
+    version: Option<Value>,
+    /// Indices have a replica on another node.
+    is_replicated: bool,
+    /// After the first 409 of a document the primary dies, which held its only copy.
+    loses_after_conflict: bool,
+    /// Requests other than `_bulk`.
+    seen: Vec<Seen>,
     documents: BTreeSet<(String, String)>,
     faults: VecDeque<Fault>,
     blocked: BTreeSet<String>,
@@ -84,6 +102,25 @@ impl FakeStore {
         self.state.lock().unwrap().limit = Some((status, bytes));
     }
 
+    pub(crate) fn become_version(&self, version: Value) {
+        self.state.lock().unwrap().version = Some(version);
+    }
+
+    pub(crate) fn replicate(&self) {
+        self.state.lock().unwrap().is_replicated = true;
+    }
+
+    pub(crate) fn lose_after_conflict(&self) {
+        self.state.lock().unwrap().loses_after_conflict = true;
+    }
+
+    /// Requests whose method and path begin so.
+    pub(crate) fn seen(&self, what: &str) -> Vec<Seen> {
+        let state = self.state.lock().unwrap();
+        let seen = state.seen.iter().filter(|it| it.what.starts_with(what));
+        seen.cloned().collect()
+    }
+
     pub(crate) fn block(&self, index: &str) {
         self.state.lock().unwrap().blocked.insert(index.to_owned());
     }
@@ -103,12 +140,19 @@ impl FakeStore {
     }
 }
 
+/// A client of fakes.
+pub(crate) async fn client(hosts: Vec<String>) -> Arc<Elasticsearch> {
+    let mut options = ElasticsearchOptions::new(hosts);
+    options.request_timeout = Duration::from_secs(5);
+    Arc::new(Elasticsearch::connect(options).await.unwrap())
+}
+
 /// One connection, until the peer leaves or a fault ends it.
 async fn serve(mut socket: TcpStream, state: Arc<Mutex<State>>) {
     let (reader, mut writer) = socket.split();
     let mut reader = BufReader::new(reader);
-    while let Some((path, body)) = request(&mut reader).await {
-        let (status, answer, fault) = respond(&path, &body, &state);
+    while let Some((what, body)) = request(&mut reader).await {
+        let (status, answer, fault) = respond(&what, &body, &state);
         let head = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             answer.len()
@@ -125,6 +169,7 @@ async fn serve(mut socket: TcpStream, state: Arc<Mutex<State>>) {
     }
 }
 
+/// Method and path, lower case, and the body.
 async fn request(reader: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> Option<(String, Vec<u8>)> {
     let (mut path, mut len, mut is_gzip) = (None, 0, false);
     loop {
@@ -137,7 +182,7 @@ async fn request(reader: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> Option<
             break;
         }
         match (&path, line.split_once(": ")) {
-            (None, _) => path = line.split(' ').nth(1).map(str::to_owned),
+            (None, _) => path = line.strip_suffix(" http/1.1").map(str::to_owned),
             (_, Some(("content-length", value))) => len = value.parse().ok()?,
             (_, Some(("content-encoding", value))) => is_gzip = value == "gzip",
             _ => {}
@@ -154,21 +199,39 @@ async fn request(reader: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> Option<
     Some((path?, body))
 }
 
-fn respond(path: &str, body: &[u8], state: &Mutex<State>) -> (u16, String, Option<Fault>) {
+fn respond(what: &str, body: &[u8], state: &Mutex<State>) -> (u16, String, Option<Fault>) {
     let ok = |value: Value| (200, value.to_string(), None);
     let mut state = state.lock().unwrap();
-    if path == "/" {
-        return ok(json!({"version": {"number": "8.19.0"}, "tagline": "You Know, for Search"}));
+    if !what.starts_with("post /_bulk") {
+        state.seen.push(Seen {
+            what: what.to_owned(),
+            body: serde_json::from_slice(body).unwrap_or_default(),
+        });
     }
-    if path.contains("/_settings") {
-        return ok(
-            json!({"i": {"settings": {"index": {"creation_date": "1", "number_of_replicas": "0"}}}}),
-        );
+    let replicas = u8::from(state.is_replicated);
+    if what == "get /" {
+        let version = state.version.clone();
+        let version = version.unwrap_or_else(|| json!({"number": "8.19.0"}));
+        return ok(json!({"version": version, "tagline": "You Know, for Search"}));
     }
-    if path.contains("/_search") {
-        return ok(search(&state.hits, body));
+    if what.contains("/_settings") {
+        let index = json!({"creation_date": "1", "number_of_replicas": replicas.to_string()});
+        return ok(json!({"i": {"settings": {"index": index}}}));
     }
-    if !path.starts_with("/_bulk") {
+    if what.starts_with("get /_cluster/health") {
+        return ok(json!({"number_of_data_nodes": 1 + replicas}));
+    }
+    if what.contains("/_search") {
+        // A body that is not JSON is compressed in a way that this one does not know.
+        return match serde_json::from_slice(body) {
+            Ok(query) => ok(search(&state.hits, &query)),
+            Err(_) => (400, "{}".to_owned(), None),
+        };
+    }
+    if what.starts_with("put /") || what.starts_with("delete /") {
+        return ok(json!({"acknowledged": true}));
+    }
+    if !what.starts_with("post /_bulk") {
         return (404, "{}".to_owned(), None);
     }
     if let Some((status, _)) = state.limit.filter(|(_, max)| body.len() > *max) {
@@ -187,13 +250,17 @@ fn respond(path: &str, body: &[u8], state: &Mutex<State>) -> (u16, String, Optio
         items.push(if state.blocked.contains(&key.0) {
             json!({"create": {"status": 403, "error": {"type": "cluster_block_exception",
                 "reason": "blocked by: [FORBIDDEN/8/index write (api)];"}}})
-        } else if state.documents.insert(key) {
+        } else if state.documents.insert(key.clone()) {
             json!({"create": {"status": 201}})
         } else {
+            if state.loses_after_conflict {
+                state.documents.remove(&key);
+            }
             json!({"create": {"status": 409, "error": {"type": "version_conflict_engine_exception",
                 "reason": "document already exists"}}})
         });
     }
+    state.loses_after_conflict &= items.iter().all(|it| it["create"]["status"] != 409);
     if fault == Some(Fault::OneItemLess) {
         items.pop();
     }
@@ -208,8 +275,7 @@ fn respond(path: &str, body: &[u8], state: &Mutex<State>) -> (u16, String, Optio
 }
 
 /// Hits sorted by one key, as `search_after` pages them.
-fn search(keys: &[u64], body: &[u8]) -> Value {
-    let query: Value = serde_json::from_slice(body).unwrap();
+fn search(keys: &[u64], query: &Value) -> Value {
     let after = query["search_after"][0].as_u64();
     let size = query["size"].as_u64().unwrap_or(10) as usize;
     let hits: Vec<Value> = keys

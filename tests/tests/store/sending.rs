@@ -1,18 +1,13 @@
-//! What the tests of the sender share: bodies, a queue that parks, and a store that fails at will.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+//! Bodies, and sending them: what all tests of the sender share.
 
-pub(crate) mod fake;
-pub(crate) mod proxy;
-
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use store::{
-    Body, BodyMeta, BoxFuture, Elasticsearch, Encoding, Lane, MemoryQueue, Metrics, Outcome,
-    PutError, Queue, Queued, Run, Sender, SenderOptions, Target, document_id,
+    Body, BodyMeta, Elasticsearch, Encoding, Lane, MemoryQueue, Metrics, Outcome, Run, Sender,
+    SenderOptions, Target, document_id,
 };
 
 /// Longest time that anything awaited may take; only a failure waits for it.
@@ -87,6 +82,23 @@ pub(crate) async fn send_with(
     out
 }
 
+/// Delivers bodies whose counts do not matter.
+pub(crate) async fn send(client: &Arc<Elasticsearch>, bodies: Vec<Body>) -> Vec<Outcome> {
+    send_with(client, bodies, &Metrics::default()).await
+}
+
+/// Delivers documents, all of which must end in the store or as letters; answers what was counted.
+pub(crate) async fn deliver(
+    client: &Arc<Elasticsearch>,
+    index: &str,
+    documents: &[Value],
+) -> Metrics {
+    let metrics = Metrics::default();
+    let outcome = send_with(client, vec![body(index, documents)], &metrics).await;
+    assert_eq!(outcome, [Outcome::default()]);
+    metrics
+}
+
 /// Sum of a counter over all its labels.
 pub(crate) fn counted(metrics: &Metrics, name: &str) -> u64 {
     let mut registry = prometheus_client::registry::Registry::default();
@@ -111,70 +123,4 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     };
     let in_time = tokio::time::timeout(DEADLINE, wait).await;
     assert!(in_time.is_ok(), "not in time: {what}");
-}
-
-/// A queue in memory that parks, as the disk buffer does.
-pub(crate) struct ParkingQueue {
-    main: Arc<MemoryQueue>,
-    parked: Mutex<BTreeMap<String, Arc<MemoryQueue>>>,
-}
-
-impl ParkingQueue {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            main: MemoryQueue::new(100 << 20),
-            parked: Mutex::default(),
-        })
-    }
-
-    pub(crate) fn push(&self, body: Body) {
-        let room = self.main.try_reserve(body.bytes.len() as u64).unwrap();
-        drop(self.main.push(room, body));
-    }
-
-    pub(crate) fn parked_bytes_now(&self) -> u64 {
-        let parked = self.parked.lock().unwrap();
-        parked.values().map(|q| q.used_bytes()).sum()
-    }
-}
-
-impl Queue for ParkingQueue {
-    fn next(&self) -> BoxFuture<'_, Option<Queued>> {
-        self.main.next()
-    }
-
-    fn posted(&self, id: u64, wall_ms: u64) {
-        self.main.posted(id, wall_ms);
-    }
-
-    fn done(&self, id: u64, outcome: Outcome) {
-        self.main.done(id, outcome);
-    }
-
-    fn give_back(&self, id: u64) {
-        self.main.give_back(id);
-    }
-
-    fn park<'a>(&'a self, data_stream: &'a str, body: Body) -> BoxFuture<'a, Result<(), PutError>> {
-        let mut parked = self.parked.lock().unwrap();
-        let queue = parked
-            .entry(data_stream.to_owned())
-            .or_insert_with(|| MemoryQueue::new(100 << 20));
-        let room = queue.try_reserve(body.bytes.len() as u64).unwrap();
-        drop(queue.push(room, body));
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn parked(&self, data_stream: &str) -> Option<Arc<dyn Queue>> {
-        let queue = self.parked.lock().unwrap().get(data_stream).cloned()?;
-        Some(queue)
-    }
-
-    fn parked_streams(&self) -> Vec<String> {
-        self.parked.lock().unwrap().keys().cloned().collect()
-    }
-
-    fn parked_bytes(&self) -> u64 {
-        self.parked_bytes_now()
-    }
 }
