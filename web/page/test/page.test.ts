@@ -62,7 +62,8 @@ describe('Explore', () => {
   test('counts, filters by a press, and goes back and forward', async () => {
     const page = await open(explore());
     await until(() => total(page), (n) => n === String(TOTAL));
-    expect(await rows(page)).toBeGreaterThan(20);
+    // The chart's answer, which has the total, may come before the list's.
+    await until(() => rows(page), (n) => n > 20);
     await facetOf(page, 'level').locator('.pick', { hasText: 'error' }).click();
     await until(() => total(page), (n) => n === String(ERRORS));
     expect(new URL(page.url()).searchParams.get('q')).toBe(`${Q} level:error`);
