@@ -1,0 +1,678 @@
+//! Aggregations: Elasticsearch's requests as tantivy's, and the answers back.
+//!
+//! tantivy does the counting. What it lacks is put together here: `filters`, `range` and `missing`
+//! are several of its filters, `top_hits` is one search for each bucket.
+
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, Zoned};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tantivy::aggregation::agg_req::{Aggregation, AggregationVariants, Aggregations};
+use tantivy::aggregation::bucket::{FilterAggregation, QueryBuilder};
+use tantivy::query::Query;
+use tantivy::schema::Schema;
+use tantivy::tokenizer::TokenizerManager;
+
+use super::dates::{self, Round, parse_bound, parse_zone};
+use super::query::{QueryError, error, list, scalar_text};
+use crate::field_table::{Kind, kind_of};
+use crate::schema::column;
+
+/// Deepest nesting.
+const MAX_DEPTH: usize = 8;
+/// Candidates that each segment hands in for `terms`: more make counts exact.
+const SEGMENT_TERMS: u64 = 2_000;
+
+/// A filter within tantivy's aggregations; holds a query that was compiled before.
+#[derive(Serialize, Deserialize)]
+struct Filter {
+    #[serde(skip)]
+    query: Option<Box<dyn Query>>,
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Filter").field(&self.query).finish()
+    }
+}
+
+#[typetag::serde]
+impl QueryBuilder for Filter {
+    fn build_query(
+        &self,
+        _schema: &Schema,
+        _tokenizers: &TokenizerManager,
+    ) -> tantivy::Result<Box<dyn Query>> {
+        Ok(match &self.query {
+            Some(query) => query.box_clone(),
+            None => Box::new(tantivy::query::EmptyQuery),
+        })
+    }
+
+    fn box_clone(&self) -> Box<dyn QueryBuilder> {
+        Box::new(Self {
+            query: self.query.as_ref().map(|query| query.box_clone()),
+        })
+    }
+}
+
+/// What became of one aggregation of the request.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    name: String,
+    kind: PlanKind,
+    below: Vec<Plan>,
+    meta: Value,
+}
+
+#[derive(Debug)]
+enum PlanKind {
+    /// As tantivy answers.
+    Metric {
+        field: String,
+    },
+    DateHistogram {
+        field: String,
+        zone: TimeZone,
+        is_keyed: bool,
+        interval_ms: i64,
+    },
+    Histogram {
+        field: String,
+        interval: f64,
+    },
+    Terms {
+        field: String,
+    },
+    /// One filter, under its own name.
+    Filter {
+        query: Value,
+    },
+    /// Several filters, each under a name of its own: (key, description for the bucket, query).
+    Buckets {
+        buckets: Vec<(String, Value, Value)>,
+        is_keyed: bool,
+    },
+    /// Searched for each bucket: the body of the search.
+    TopHits {
+        body: Value,
+    },
+}
+
+/// Runs the search of a `top_hits`: a query for the bucket's documents, and the rest of the body.
+pub(crate) type SearchTop<'a> = dyn FnMut(Value, &Value) -> Result<Value, QueryError> + 'a;
+
+/// Compiles a filter's query.
+pub(crate) type CompileFilter<'a> = dyn FnMut(&Value) -> Result<Box<dyn Query>, QueryError> + 'a;
+
+/// Translates `aggs` of a request.
+///
+/// # Errors
+/// What the store does not know, by name.
+pub(crate) fn plan(
+    aggs: &Value,
+    now: Timestamp,
+    compile: &mut CompileFilter<'_>,
+) -> Result<(Aggregations, Vec<Plan>), QueryError> {
+    let mut out = Aggregations::default();
+    let plans = level(aggs, now, compile, &mut out, 0)?;
+    Ok((out, plans))
+}
+
+fn level(
+    aggs: &Value,
+    now: Timestamp,
+    compile: &mut CompileFilter<'_>,
+    out: &mut Aggregations,
+    depth: usize,
+) -> Result<Vec<Plan>, QueryError> {
+    if depth > MAX_DEPTH {
+        return error("aggregations are nested too deep");
+    }
+    let Some(aggs) = aggs.as_object() else {
+        return error("`aggs` is an object");
+    };
+    let mut plans = Vec::new();
+    for (name, request) in aggs {
+        let Some(request) = request.as_object() else {
+            return error(format!("aggregation [{name}] is an object"));
+        };
+        let mut below = Aggregations::default();
+        let mut below_plans = Vec::new();
+        let mut found = None;
+        for (key, value) in request {
+            match key.as_str() {
+                "aggs" | "aggregations" => {
+                    below_plans = level(value, now, compile, &mut below, depth + 1)?;
+                }
+                "meta" => {}
+                _ if found.is_none() => found = Some((key.as_str(), value)),
+                _ => return error(format!("aggregation [{name}] has two types")),
+            }
+        }
+        let Some((kind, body)) = found else {
+            return error(format!("aggregation [{name}] has no type"));
+        };
+        let kind = one(name, kind, body, now, compile, out, below)?;
+        plans.push(Plan {
+            name: name.clone(),
+            kind,
+            below: below_plans,
+            meta: request.get("meta").cloned().unwrap_or_default(),
+        });
+    }
+    Ok(plans)
+}
+
+fn one(
+    name: &str,
+    kind: &str,
+    body: &Value,
+    now: Timestamp,
+    compile: &mut CompileFilter<'_>,
+    out: &mut Aggregations,
+    below: Aggregations,
+) -> Result<PlanKind, QueryError> {
+    let field = || -> Result<String, QueryError> {
+        let Some(field) = body["field"].as_str() else {
+            return error(format!("aggregation [{name}] needs a `field`"));
+        };
+        let field = field.strip_suffix(".keyword").unwrap_or(field);
+        if kind_of(field) == Kind::Text {
+            return error(format!(
+                "[{name}] cannot aggregate the text field [{field}]; use a keyword field"
+            ));
+        }
+        Ok(field.to_owned())
+    };
+    let mut put = |name: &str, variant: Value, below: Aggregations| -> Result<(), QueryError> {
+        let agg: AggregationVariants = serde_json::from_value(variant)
+            .map_err(|reason| QueryError(format!("aggregation [{name}]: {reason}")))?;
+        let agg = Aggregation {
+            agg,
+            sub_aggregation: below,
+        };
+        out.insert(name.to_owned(), agg);
+        Ok(())
+    };
+    match kind {
+        "min" | "max" | "avg" | "sum" | "stats" | "extended_stats" | "value_count"
+        | "cardinality" | "percentiles" => {
+            let field = field()?;
+            let mut given = json!({"field": column(&field)});
+            for key in ["percents", "keyed", "sigma"] {
+                if let Some(value) = body.get(key) {
+                    given[key] = value.clone();
+                }
+            }
+            if let Some(missing) = body.get("missing").and_then(Value::as_f64) {
+                given["missing"] = missing.into();
+            }
+            put(name, json!({kind: given}), below)?;
+            Ok(PlanKind::Metric { field })
+        }
+        "terms" => {
+            let field = field()?;
+            let size = body["size"].as_u64().unwrap_or(10).clamp(1, 65_000);
+            let mut given = json!({
+                "field": column(&field), "size": size,
+                "segment_size": (size * 10).clamp(SEGMENT_TERMS, 65_000),
+            });
+            for key in ["min_doc_count", "include", "exclude", "missing"] {
+                if let Some(value) = body.get(key) {
+                    given[key] = value.clone();
+                }
+            }
+            let order = list(body.get("order"));
+            if let Some(order) = order.first().and_then(|order| order.as_object()) {
+                let order = order.iter().map(|(key, direction)| {
+                    let key = if key == "_term" { "_key" } else { key.as_str() };
+                    (key.to_owned(), direction.clone())
+                });
+                given["order"] = Value::Object(order.collect());
+            }
+            put(name, json!({"terms": given}), below)?;
+            Ok(PlanKind::Terms { field })
+        }
+        "histogram" => {
+            let field = field()?;
+            let interval = body["interval"].as_f64().filter(|interval| *interval > 0.0);
+            let Some(interval) = interval else {
+                return error(format!("[{name}] needs an `interval` above 0"));
+            };
+            let mut given = json!({"field": column(&field), "interval": interval});
+            for key in ["offset", "min_doc_count", "extended_bounds", "hard_bounds"] {
+                if let Some(value) = body.get(key).filter(|value| !value.is_null()) {
+                    given[key] = value.clone();
+                }
+            }
+            drop_bounds_without_room(&mut given);
+            put(name, json!({"histogram": given}), below)?;
+            Ok(PlanKind::Histogram { field, interval })
+        }
+        "date_histogram" => {
+            let field = field()?;
+            let zone = zone_of(name, body)?;
+            let millis = interval_millis(name, body)?;
+            let given = date_histogram(name, &field, body, &zone, millis, now)?;
+            put(name, json!({"date_histogram": given}), below)?;
+            Ok(PlanKind::DateHistogram {
+                field,
+                zone,
+                is_keyed: body["keyed"] == true,
+                interval_ms: millis,
+            })
+        }
+        "filter" => {
+            let query = compile(body)?;
+            out.insert(name.to_owned(), filter(query, below));
+            Ok(PlanKind::Filter {
+                query: body.clone(),
+            })
+        }
+        "missing" => {
+            let field = field()?;
+            let body = json!({"bool": {"must_not": [{"exists": {"field": field}}]}});
+            let query = compile(&body)?;
+            out.insert(name.to_owned(), filter(query, below));
+            Ok(PlanKind::Filter { query: body })
+        }
+        "filters" => {
+            let mut buckets: Vec<(String, Value, Value)> = match &body["filters"] {
+                Value::Object(filters) => filters
+                    .iter()
+                    .map(|(key, query)| (key.clone(), json!({}), query.clone()))
+                    .collect(),
+                Value::Array(filters) => filters
+                    .iter()
+                    .map(|query| (String::new(), json!({}), query.clone()))
+                    .collect(),
+                _ => return error(format!("[{name}] needs `filters`")),
+            };
+            let other = body["other_bucket_key"].as_str();
+            if other.is_some() || body["other_bucket"] == true {
+                let all: Vec<Value> = buckets.iter().map(|(_, _, query)| query.clone()).collect();
+                let query = json!({"bool": {"must_not": all}});
+                buckets.push((other.unwrap_or("_other_").to_owned(), json!({}), query));
+            }
+            let is_keyed = body["filters"].is_object();
+            put_buckets(name, &buckets, compile, out, &below)?;
+            Ok(PlanKind::Buckets { buckets, is_keyed })
+        }
+        "range" | "date_range" => {
+            let field = field()?;
+            let mut buckets = Vec::new();
+            for range in list(body.get("ranges")) {
+                let bound = |key: &str| range.get(key).filter(|value| !value.is_null());
+                let mut bounds = json!({});
+                let mut shown = json!({});
+                for (key, bound_key) in [("from", "gte"), ("to", "lt")] {
+                    if let Some(value) = bound(key) {
+                        bounds[bound_key] = value.clone();
+                        shown[key] = value.as_f64().map_or_else(|| value.clone(), |v| json!(v));
+                    }
+                }
+                let text = |key: &str| match &shown[key] {
+                    Value::Null => "*".to_owned(),
+                    Value::Number(number) => format!("{:?}", number.as_f64().unwrap_or(0.0)),
+                    other => scalar_text(other).unwrap_or_default(),
+                };
+                let key = match range["key"].as_str() {
+                    Some(key) => key.to_owned(),
+                    None => format!("{}-{}", text("from"), text("to")),
+                };
+                let mut must = vec![json!({"range": {field.as_str(): bounds}})];
+                must.push(json!({"exists": {"field": field}}));
+                buckets.push((key, shown, json!({"bool": {"filter": must}})));
+            }
+            put_buckets(name, &buckets, compile, out, &below)?;
+            Ok(PlanKind::Buckets {
+                buckets,
+                is_keyed: body["keyed"] == true,
+            })
+        }
+        "top_hits" => Ok(PlanKind::TopHits { body: body.clone() }),
+        other => error(format!("unknown aggregation type [{other}]")),
+    }
+}
+
+fn filter(query: Box<dyn Query>, below: Aggregations) -> Aggregation {
+    let filter = Filter { query: Some(query) };
+    Aggregation {
+        agg: AggregationVariants::Filter(FilterAggregation::new_with_builder(Box::new(filter))),
+        sub_aggregation: below,
+    }
+}
+
+/// The name under which tantivy counts one bucket of several.
+fn part(name: &str, n: usize) -> String {
+    format!("{name}\u{1}{n}")
+}
+
+fn put_buckets(
+    name: &str,
+    buckets: &[(String, Value, Value)],
+    compile: &mut CompileFilter<'_>,
+    out: &mut Aggregations,
+    below: &Aggregations,
+) -> Result<(), QueryError> {
+    for (n, (_, _, query)) in buckets.iter().enumerate() {
+        let query = compile(query)?;
+        out.insert(part(name, n), filter(query, below.clone()));
+    }
+    Ok(())
+}
+
+fn zone_of(name: &str, body: &Value) -> Result<TimeZone, QueryError> {
+    match body["time_zone"].as_str() {
+        None => Ok(TimeZone::UTC),
+        Some(text) => match parse_zone(text) {
+            Some(zone) => Ok(zone),
+            None => error(format!("[{name}] does not know the time zone [{text}]")),
+        },
+    }
+}
+
+/// The interval in milliseconds. Months and longer have no fixed length.
+fn interval_millis(name: &str, body: &Value) -> Result<i64, QueryError> {
+    let text = ["fixed_interval", "calendar_interval", "interval"]
+        .iter()
+        .find_map(|key| body.get(*key).and_then(Value::as_str));
+    let Some(text) = text else {
+        return error(format!("[{name}] needs a `fixed_interval`"));
+    };
+    let word = match text {
+        "second" => "1s",
+        "minute" => "1m",
+        "hour" => "1h",
+        "day" => "1d",
+        "week" => "1w",
+        other => other,
+    };
+    let n_digits = word.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, unit) = word.split_at(n_digits);
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "w" => 604_800_000,
+        _ => {
+            return error(format!(
+                "[{name}] cannot use the interval [{text}]: give ms, s, m, h, d or w"
+            ));
+        }
+    };
+    match count
+        .parse::<i64>()
+        .ok()
+        .and_then(|count| count.checked_mul(unit))
+    {
+        Some(millis) if millis > 0 => Ok(millis),
+        _ => error(format!("[{name}] cannot use the interval [{text}]")),
+    }
+}
+
+fn date_histogram(
+    name: &str,
+    field: &str,
+    body: &Value,
+    zone: &TimeZone,
+    millis: i64,
+    now: Timestamp,
+) -> Result<Value, QueryError> {
+    let mut given = json!({"field": column(field), "fixed_interval": format!("{millis}ms")});
+    let bounds = |key: &str| -> Result<Option<(i64, i64)>, QueryError> {
+        let Some(bounds) = body.get(key).filter(|value| value.is_object()) else {
+            return Ok(None);
+        };
+        let bound = |key: &str, round: Round| match &bounds[key] {
+            Value::Number(number) => number.as_f64().map(|millis| millis as i64),
+            other => scalar_text(other)
+                .and_then(|text| parse_bound(&text, now, zone, round))
+                .map(|nanos| nanos.div_euclid(1_000_000)),
+        };
+        match (bound("min", Round::Down), bound("max", Round::Up)) {
+            (Some(min), Some(max)) => Ok(Some((min, max))),
+            _ => error(format!("[{name}] cannot read `{key}`")),
+        }
+    };
+    let extended = bounds("extended_bounds")?;
+    let hard = bounds("hard_bounds")?;
+    // The zone's offset at the end of what is shown; a bucket over a change of the clock keeps it.
+    let at = match extended.or(hard) {
+        Some((_, max)) => Timestamp::from_millisecond(max).unwrap_or(now),
+        None => now,
+    };
+    let mut shift = -offset_millis(&at.to_zoned(zone.clone()));
+    if millis % 604_800_000 == 0 {
+        // Weeks begin on Monday; the epoch was a Thursday.
+        shift += 4 * 86_400_000;
+    }
+    if let Some(text) = body["offset"].as_str() {
+        let (sign, rest) = match text.strip_prefix('-') {
+            Some(rest) => (-1, rest),
+            None => (1, text.strip_prefix('+').unwrap_or(text)),
+        };
+        shift += sign * interval_millis(name, &json!({"fixed_interval": rest}))?;
+    }
+    let shift = shift.rem_euclid(millis);
+    if shift != 0 {
+        given["offset"] = format!("{shift}ms").into();
+    }
+    if let Some(count) = body.get("min_doc_count") {
+        given["min_doc_count"] = count.clone();
+    }
+    for (key, found) in [("extended_bounds", extended), ("hard_bounds", hard)] {
+        if let Some((min, max)) = found {
+            given[key] = json!({"min": min as f64, "max": max as f64});
+        }
+    }
+    drop_bounds_without_room(&mut given);
+    Ok(given)
+}
+
+/// Empty buckets that would not be shown need no bounds; tantivy refuses the two together.
+fn drop_bounds_without_room(given: &mut Value) {
+    let shows_empty = given["min_doc_count"].as_u64().unwrap_or(0) == 0;
+    if !shows_empty && let Some(given) = given.as_object_mut() {
+        given.remove("extended_bounds");
+    }
+}
+
+fn offset_millis(zoned: &Zoned) -> i64 {
+    let offset: Offset = zoned.offset();
+    i64::from(offset.seconds()) * 1_000
+}
+
+/// Makes the answer of tantivy's. `query` is the search's own, for `top_hits`.
+///
+/// # Errors
+/// Those of a `top_hits`.
+pub(crate) fn answer(
+    plans: &[Plan],
+    mut results: Value,
+    query: &Value,
+    top: &mut SearchTop<'_>,
+) -> Result<Value, QueryError> {
+    let mut path = vec![query.clone()];
+    level_answer(plans, &mut results, &mut path, top).map(Value::Object)
+}
+
+fn level_answer(
+    plans: &[Plan],
+    results: &mut Value,
+    path: &mut Vec<Value>,
+    top: &mut SearchTop<'_>,
+) -> Result<Map<String, Value>, QueryError> {
+    let mut out = Map::new();
+    for plan in plans {
+        let mut found = results
+            .get_mut(&plan.name)
+            .map(Value::take)
+            .unwrap_or_default();
+        let mut shown = match &plan.kind {
+            PlanKind::Metric { field } => metric(field, found),
+            PlanKind::TopHits { body } => {
+                let filters: Vec<&Value> = path.iter().filter(|query| !query.is_null()).collect();
+                top(json!({"bool": {"filter": filters}}), body)?
+            }
+            PlanKind::Filter { query } => {
+                path.push(query.clone());
+                let mut shown = bucket(plan, &mut found, path, top)?;
+                path.pop();
+                shown.insert("doc_count".to_owned(), count(&found));
+                Value::Object(shown)
+            }
+            PlanKind::Buckets { buckets, is_keyed } => {
+                let mut list = Vec::new();
+                for (n, (key, described, query)) in buckets.iter().enumerate() {
+                    let mut found = results
+                        .get_mut(part(&plan.name, n))
+                        .map(Value::take)
+                        .unwrap_or_default();
+                    path.push(query.clone());
+                    let mut shown = bucket(plan, &mut found, path, top)?;
+                    path.pop();
+                    shown.insert("doc_count".to_owned(), count(&found));
+                    shown.extend(described.as_object().cloned().unwrap_or_default());
+                    list.push((key.clone(), shown));
+                }
+                buckets_value(list, *is_keyed)
+            }
+            PlanKind::Terms { field } => {
+                for entry in entries(&mut found) {
+                    let key = entry["key"].clone();
+                    path.push(json!({"term": {field.as_str(): {"value": key}}}));
+                    let below = bucket(plan, entry, path, top)?;
+                    path.pop();
+                    show_bucket(entry, below);
+                    if let Some(key) = whole(&entry["key"]) {
+                        entry["key"] = key;
+                    }
+                }
+                found
+            }
+            PlanKind::Histogram { field, interval } => {
+                for entry in entries(&mut found) {
+                    let from = entry["key"].as_f64().unwrap_or(0.0);
+                    path.push(
+                        json!({"range": {field.as_str(): {"gte": from, "lt": from + interval}}}),
+                    );
+                    let below = bucket(plan, entry, path, top)?;
+                    path.pop();
+                    show_bucket(entry, below);
+                }
+                found
+            }
+            PlanKind::DateHistogram {
+                field,
+                zone,
+                is_keyed,
+                interval_ms,
+            } => {
+                let mut list = Vec::new();
+                for entry in entries(&mut found) {
+                    let millis = entry["key"].as_f64().unwrap_or(0.0) as i64;
+                    path.push(json!({"range": {field.as_str(): {"gte": millis, "lt": millis + interval_ms}}}));
+                    let below = bucket(plan, entry, path, top)?;
+                    path.pop();
+                    show_bucket(entry, below);
+                    entry["key"] = millis.into();
+                    entry["key_as_string"] = dates::format_millis(millis, zone).into();
+                    let name = entry["key_as_string"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned();
+                    list.push((name, entry.as_object().cloned().unwrap_or_default()));
+                }
+                match is_keyed {
+                    true => buckets_value(list, true),
+                    false => {
+                        json!({"buckets": list.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>()})
+                    }
+                }
+            }
+        };
+        if !plan.meta.is_null() {
+            shown["meta"] = plan.meta.clone();
+        }
+        out.insert(plan.name.clone(), shown);
+    }
+    Ok(out)
+}
+
+fn bucket(
+    plan: &Plan,
+    found: &mut Value,
+    path: &mut Vec<Value>,
+    top: &mut SearchTop<'_>,
+) -> Result<Map<String, Value>, QueryError> {
+    level_answer(&plan.below, found, path, top)
+}
+
+/// The buckets of an answer, in order.
+fn entries(found: &mut Value) -> Vec<&mut Value> {
+    match found.get_mut("buckets") {
+        Some(Value::Array(entries)) => entries.iter_mut().collect(),
+        Some(Value::Object(entries)) => entries.values_mut().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Puts what is below a bucket in the place of tantivy's own.
+fn show_bucket(entry: &mut Value, below: Map<String, Value>) {
+    if let Some(entry) = entry.as_object_mut() {
+        entry.retain(|key, _| matches!(key.as_str(), "key" | "key_as_string" | "doc_count"));
+        entry.extend(below);
+    }
+}
+
+fn buckets_value(list: Vec<(String, Map<String, Value>)>, is_keyed: bool) -> Value {
+    if is_keyed {
+        let keyed: Map<String, Value> = list
+            .into_iter()
+            .map(|(key, entry)| (key, Value::Object(entry)))
+            .collect();
+        return json!({"buckets": keyed});
+    }
+    let list = list.into_iter().map(|(key, mut entry)| {
+        if !key.is_empty() {
+            entry.insert("key".to_owned(), key.into());
+        }
+        Value::Object(entry)
+    });
+    json!({"buckets": list.collect::<Vec<_>>()})
+}
+
+fn count(found: &Value) -> Value {
+    found["doc_count"].as_u64().unwrap_or(0).into()
+}
+
+/// A number without a fraction, as a whole number.
+fn whole(value: &Value) -> Option<Value> {
+    let float = value
+        .as_f64()
+        .filter(|float| float.fract() == 0.0 && float.abs() < 9.0e15)?;
+    Some((float as i64).into())
+}
+
+/// Metrics of times are in milliseconds.
+fn metric(field: &str, mut found: Value) -> Value {
+    if !matches!(kind_of(field), Kind::Timestamp | Kind::Date) {
+        return found;
+    }
+    if let Some(found) = found.as_object_mut() {
+        for key in ["value", "min", "max", "avg"] {
+            let Some(nanos) = found.get(key).and_then(Value::as_f64) else {
+                continue;
+            };
+            let millis = (nanos / 1_000_000.0).floor();
+            found.insert(key.to_owned(), millis.into());
+            let text = dates::format_millis(millis as i64, &TimeZone::UTC);
+            found.insert(format!("{key}_as_string"), text.into());
+        }
+    }
+    found
+}

@@ -1,0 +1,316 @@
+//! The store from outside: ids, restarts, retention, points in time, conflicts.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use embedded::{Embedded, EmbeddedOptions, OpenError};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use store::{Encoding, Store as _, document_id};
+
+const INDEX: &str = "logs-shop-default";
+
+fn open(dir: &Path) -> Embedded {
+    let options = EmbeddedOptions {
+        refresh_interval: Duration::from_millis(50),
+        ..EmbeddedOptions::default()
+    };
+    Embedded::open(dir, options).unwrap()
+}
+
+/// Posts documents, each with its id; answers the status of each.
+async fn create(store: &Embedded, documents: &[(String, Value)]) -> Vec<u64> {
+    let mut body = Vec::new();
+    for (id, document) in documents {
+        let action = json!({"create": {"_index": INDEX, "_id": id}});
+        body.extend_from_slice(format!("{action}\n{document}\n").as_bytes());
+    }
+    statuses(&post(store, body).await)
+}
+
+async fn post(store: &Embedded, body: Vec<u8>) -> Value {
+    let answer = store.bulk(body.into(), Encoding::Identity).await.unwrap();
+    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+fn statuses(answer: &Value) -> Vec<u64> {
+    let items = answer["items"].as_array().unwrap().iter();
+    let results = items.map(|item| item.as_object().unwrap().values().next().unwrap());
+    results
+        .map(|result| result["status"].as_u64().unwrap())
+        .collect()
+}
+
+fn placed(stream: u64, offset: u64) -> (String, Value) {
+    let id = document_id(stream, offset, 7).to_string();
+    (
+        id,
+        json!({"@timestamp": "2026-11-25T00:00:00Z", "message": "m", "log.offset": offset}),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_taken_once_over_restarts_and_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = || ("name".to_owned(), json!({"message": "m"}));
+    {
+        let store = open(dir.path());
+        let batch = [placed(1, 0), placed(1, 10), placed(2, 0), named()];
+        assert_eq!(create(&store, &batch).await, [201; 4]);
+        assert_eq!(create(&store, &batch).await, [409; 4]);
+        // Within one request, and out of order.
+        let batch = [placed(1, 30), placed(1, 30), placed(1, 20), placed(1, 10)];
+        assert_eq!(create(&store, &batch).await, [201, 409, 201, 409]);
+        // At one place, with other bytes.
+        let other = (
+            document_id(1, 10, 8).to_string(),
+            json!({"message": "other"}),
+        );
+        assert_eq!(create(&store, &[other]).await, [201]);
+    }
+    let store = open(dir.path());
+    let batch = [
+        placed(1, 0),
+        placed(1, 15),
+        placed(1, 30),
+        placed(1, 40),
+        placed(3, 0),
+        named(),
+    ];
+    assert_eq!(create(&store, &batch).await, [409, 201, 409, 201, 201, 409]);
+    assert_eq!(store.count(INDEX, None).await.unwrap(), 10);
+    let found = store.get(INDEX, &placed(1, 15).0).await.unwrap().unwrap();
+    assert_eq!(found["_source"]["log.offset"], 15);
+    assert_eq!(found["_id"], placed(1, 15).0.as_str());
+    assert_eq!(store.get(INDEX, "absent").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_writes_and_others_may_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    create(&store, &[placed(1, 0)]).await;
+    let second = Embedded::open(dir.path(), EmbeddedOptions::default());
+    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    let reader = Embedded::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.count("logs-*", None).await.unwrap(), 1);
+    let refused = reader
+        .bulk("{}\n".into(), Encoding::Identity)
+        .await
+        .unwrap();
+    assert_eq!(refused.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_does_not_fit_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let documents = [
+        (
+            "a".to_owned(),
+            json!({"@timestamp": "soon", "took": 5, "message": "one"}),
+        ),
+        (
+            "b".to_owned(),
+            json!({"took": "long", "message": {"text": "two"}}),
+        ),
+        (
+            "c".to_owned(),
+            json!({"took": {"ms": 7}, "log.offset": "many"}),
+        ),
+    ];
+    assert_eq!(create(&store, &documents).await, [201; 3]);
+    let ids = async |query: Value| -> BTreeSet<String> {
+        let body = json!({"query": query, "size": 10});
+        let answer = store.search(INDEX, &body).await.unwrap();
+        let hits = answer["hits"]["hits"].as_array().unwrap().iter();
+        hits.map(|hit| hit["_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for (query, expected) in [
+        (json!({"term": {"took": 5}}), vec!["a"]),
+        (json!({"term": {"took": "long"}}), vec!["b"]),
+        (json!({"range": {"took": {"gte": 1}}}), vec!["a"]),
+        (json!({"term": {"took.ms": 7}}), vec!["c"]),
+        (json!({"term": {"message.text": "two"}}), vec!["b"]),
+        (json!({"term": {"_ignored": "log.offset"}}), vec!["c"]),
+        (
+            json!({"term": {"tailrace.conflict.@timestamp": "soon"}}),
+            vec!["a"],
+        ),
+        (json!({"exists": {"field": "took"}}), vec!["a", "b", "c"]),
+    ] {
+        let expected: BTreeSet<String> = expected.into_iter().map(str::to_owned).collect();
+        assert_eq!(ids(query.clone()).await, expected, "{query}");
+    }
+    let broken = b"{\"create\":{\"_index\":\"logs-a-b\"}}\n{\"x\":\n".to_vec();
+    let answer = post(&store, broken).await;
+    assert_eq!(
+        answer["items"][0]["create"]["error"]["type"],
+        "document_parsing_exception"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_documents_change_and_logs_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let act = async |action: &str, index: &str, id: &str, document: Option<Value>| -> u64 {
+        let mut body = json!({action: {"_index": index, "_id": id}}).to_string();
+        body.push('\n');
+        if let Some(document) = document {
+            body.push_str(&document.to_string());
+            body.push('\n');
+        }
+        statuses(&post(&store, body.into_bytes()).await)[0]
+    };
+    let index = "tailrace-searches";
+    assert_eq!(act("create", index, "s", Some(json!({"v": 1}))).await, 201);
+    assert_eq!(act("create", index, "s", Some(json!({"v": 2}))).await, 409);
+    assert_eq!(act("index", index, "s", Some(json!({"v": 3}))).await, 200);
+    let found = store.get(index, "s").await.unwrap().unwrap();
+    assert_eq!(found["_source"]["v"], 3);
+    assert_eq!(store.count(index, None).await.unwrap(), 1);
+    assert_eq!(act("delete", index, "s", None).await, 200);
+    assert_eq!(act("delete", index, "s", None).await, 404);
+    assert_eq!(store.count(index, None).await.unwrap(), 0);
+    assert_eq!(act("index", INDEX, "x", Some(json!({"v": 1}))).await, 400);
+    let (id, document) = placed(9, 9);
+    create(&store, &[(id.clone(), document)]).await;
+    assert_eq!(store.delete(&[(INDEX.to_owned(), id)]).await.unwrap(), 1);
+    assert_eq!(store.count(INDEX, None).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_in_time_pages_through_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let documents: Vec<_> = (0..25).map(|n| placed(1, n)).collect();
+    for part in documents.chunks(7) {
+        create(&store, part).await;
+    }
+    let pit = store
+        .open_pit("logs-*", Duration::from_secs(60))
+        .await
+        .unwrap();
+    create(&store, &[placed(1, 100)]).await;
+    let mut seen = Vec::new();
+    let mut after = Value::Null;
+    loop {
+        // All have the same time: only their place tells them apart.
+        let mut body = json!({
+            "size": 4, "sort": [{"@timestamp": "asc"}], "pit": {"id": pit, "keep_alive": "1m"},
+        });
+        if !after.is_null() {
+            body["search_after"] = after;
+        }
+        let answer = store.search("", &body).await.unwrap();
+        let hits = answer["hits"]["hits"].as_array().unwrap().clone();
+        let Some(last) = hits.last() else { break };
+        after = last["sort"].clone();
+        seen.extend(
+            hits.iter()
+                .map(|hit| hit["_id"].as_str().unwrap().to_owned()),
+        );
+    }
+    let expected: BTreeSet<String> = documents.iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!(seen.len(), 25);
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), expected);
+    store.close_pit(&pit).await.unwrap();
+    let gone = store
+        .search("", &json!({"pit": {"id": pit}}))
+        .await
+        .unwrap_err();
+    assert_eq!(gone.status(), Some(404));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_and_indices_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let document = json!({"@timestamp": "2026-11-25T00:00:00Z", "message": "m", "http": {"status": 200}, "log.level": "info"});
+    create(&store, &[("a".to_owned(), document)]).await;
+    let indices = store.indices("logs-*").await.unwrap();
+    assert_eq!((indices[0].name.as_str(), indices[0].docs), (INDEX, 1));
+    assert!(indices[0].bytes > 0);
+    let caps = store.field_caps("logs-*", "*").await.unwrap();
+    assert_eq!(caps["fields"]["http.status"]["long"]["aggregatable"], true);
+    assert_eq!(caps["fields"]["message"]["text"]["aggregatable"], false);
+    assert_eq!(
+        caps["fields"]["@timestamp"]["date_nanos"]["searchable"],
+        true
+    );
+    let mapping = store.mapping("logs-*").await.unwrap();
+    let properties = &mapping[INDEX]["mappings"]["properties"];
+    assert_eq!(properties["log"]["properties"]["level"]["type"], "keyword");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_understood_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for (body, expected) in [
+        (
+            json!({"query": {"fuzzy": {"a": "b"}}}),
+            "unknown query [fuzzy]",
+        ),
+        (json!({"quer": {}}), "unknown key for a search [quer]"),
+        (json!({"size": 20_000}), "Result window is too large"),
+        (
+            json!({"aggs": {"x": {"geo": {}}}}),
+            "unknown aggregation type [geo]",
+        ),
+        (
+            json!({"query": {"range": {"@timestamp": {"gte": "soon"}}}}),
+            "failed to parse date field [soon]",
+        ),
+        (
+            json!({"query": {"query_string": {"query": "(a"}}}),
+            "`(` at character 1 is not closed",
+        ),
+        (
+            json!({"aggs": {"x": {"terms": {"field": "message"}}}}),
+            "text field [message]",
+        ),
+    ] {
+        let error = store.search("logs-*", &body).await.unwrap_err();
+        assert_eq!(error.status(), Some(400), "{body}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+
+    /// Bodies in any order, sent again, over restarts: each id is there once.
+    #[test]
+    fn each_id_is_there_once(
+        bodies in prop::collection::vec(
+            (prop::collection::vec((0u64..3, 0u64..40), 1..20), any::<bool>()),
+            1..7,
+        ),
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut there = BTreeSet::new();
+        let mut store = Some(open(dir.path()));
+        for (body, restart) in bodies {
+            let documents: Vec<_> = body.iter().map(|(stream, offset)| placed(*stream, *offset)).collect();
+            let statuses = runtime.block_on(create(store.as_ref().unwrap(), &documents));
+            for (place, status) in body.iter().zip(statuses) {
+                let expected = if there.insert(*place) { 201 } else { 409 };
+                prop_assert_eq!(status, expected, "{:?}", place);
+            }
+            if restart {
+                drop(store.take());
+                store = Some(open(dir.path()));
+            }
+        }
+        let count = runtime.block_on(store.as_ref().unwrap().count(INDEX, None)).unwrap();
+        prop_assert_eq!(count, there.len() as u64);
+    }
+}
