@@ -1,13 +1,13 @@
 //! Maps the configuration to the options of the parts. The only place that knows both.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use config::aggregator::{
-    AggregatorConfig, CompressionChoice, ElasticsearchConfig, OutputConfig, ReceiveConfig, WebAuth,
-    WebConfig, WebRole,
+    AggregatorConfig, CompressionChoice, ElasticsearchConfig, EmbeddedConfig, OutputConfig,
+    ReceiveConfig, WebAuth, WebConfig, WebRole,
 };
 
 use crate::output::{DiskQueueOptions, SealOptions};
@@ -84,17 +84,54 @@ pub fn disk_queue_options(config: &OutputConfig) -> DiskQueueOptions {
             commit_delay: Duration::ZERO,
             ..buffer::Options::default()
         },
-        parked_max_bytes: config.elasticsearch.parked_max_bytes.0,
+        parked_max_bytes: match &config.embedded {
+            Some(embedded) => embedded.parked_max_bytes.0,
+            None => config.elasticsearch.parked_max_bytes.0,
+        },
     }
+}
+
+/// What a caller wants of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To write to it: the aggregator itself.
+    Write,
+    /// To search it, perhaps beside an aggregator that writes.
+    Read,
 }
 
 /// The output's store.
 ///
 /// # Errors
-/// For options that can never work.
-pub async fn store(config: &OutputConfig) -> anyhow::Result<Arc<dyn store::Store>> {
-    let options = elasticsearch_options(&config.elasticsearch)?;
-    Ok(Arc::new(store::Elasticsearch::connect(options).await?))
+/// For options that can never work; for an embedded store that cannot be opened.
+pub async fn store(
+    data_dir: &Path,
+    config: &OutputConfig,
+    access: Access,
+) -> anyhow::Result<Arc<dyn store::Store>> {
+    let Some(embedded) = &config.embedded else {
+        let options = elasticsearch_options(&config.elasticsearch)?;
+        return Ok(Arc::new(store::Elasticsearch::connect(options).await?));
+    };
+    let dir = data_dir.join("outputs").join(&config.name).join("store");
+    let options = embedded_options(embedded);
+    let open = move || match access {
+        Access::Write => embedded::Embedded::open(&dir, options),
+        Access::Read => embedded::Embedded::open_read_only(&dir),
+    };
+    Ok(Arc::new(tokio::task::spawn_blocking(open).await??))
+}
+
+fn embedded_options(config: &EmbeddedConfig) -> embedded::EmbeddedOptions {
+    embedded::EmbeddedOptions {
+        retention: config.retention,
+        max_bytes: config.max_size.0,
+        min_free_bytes: config.min_free.0,
+        memory: config.memory.0,
+        refresh_interval: config.refresh_interval,
+        max_fields: config.max_fields as usize,
+        ..embedded::EmbeddedOptions::default()
+    }
 }
 
 /// How the client reaches the store.
@@ -141,12 +178,14 @@ fn auth(config: &ElasticsearchConfig) -> anyhow::Result<store::Auth> {
 /// How the sender works, and what it installs at start.
 pub fn sender_options(config: &OutputConfig) -> store::SenderOptions {
     let elasticsearch = &config.elasticsearch;
+    let max_in_flight = match &config.embedded {
+        Some(embedded) => embedded.max_in_flight,
+        None => elasticsearch.max_in_flight,
+    };
     store::SenderOptions {
-        max_in_flight: elasticsearch.max_in_flight as usize,
+        max_in_flight: max_in_flight as usize,
         max_body_bytes: (config.batch.max_bytes.0 * 8 / 5).max(1 << 20),
-        install: elasticsearch
-            .template
-            .install
+        install: (config.embedded.is_none() && elasticsearch.template.install)
             .then(|| install_options(config)),
         ..store::SenderOptions::default()
     }

@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use config::aggregator::{AggregatorConfig, OutputConfig};
 
+use crate::build::Access;
+
 mod audit;
 pub mod buffer;
 mod dead_letters;
@@ -131,11 +133,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
             run::run(&path, config).map(|()| true)
         }
         Some(Command::Status { address, json }) => status::run(address, json, out).map(|()| true),
-        Some(Command::Audit { store, args }) => {
-            runtime()?.block_on(async { audit::run(&*store.connect().await?, &args, out).await })
+        Some(Command::Audit { store, args }) => runtime()?
+            .block_on(async { audit::run(&*store.connect(Access::Read).await?, &args, out).await }),
+        Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => {
+            runtime()?.block_on(async {
+                dead_letters::replay(&*store.connect(Access::Write).await?, &args, out).await
+            })
         }
-        Some(Command::DeadLetters(DeadLetters::Replay { store, args })) => runtime()?
-            .block_on(async { dead_letters::replay(&*store.connect().await?, &args, out).await }),
         Some(Command::Buffer(command)) => buffer::run(command, out),
         Some(Command::Users(command)) => users::run(&command, out),
         Some(Command::Rules(command)) => rules::run(command, out),
@@ -163,10 +167,10 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 impl StoreArgs {
     /// The chosen output's store.
-    async fn connect(&self) -> anyhow::Result<std::sync::Arc<dyn store::Store>> {
+    async fn connect(&self, access: Access) -> anyhow::Result<std::sync::Arc<dyn store::Store>> {
         let config = load(&self.config)?;
         let output = self.find(&config.outputs)?;
-        crate::build::store(output)
+        crate::build::store(&config.data_dir, output, access)
             .await
             .with_context(|| format!("cannot set up the store of output `{}`", output.name))
     }

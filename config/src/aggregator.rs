@@ -1,6 +1,7 @@
 //! The configuration of `tailrace-aggregator`.
 
 mod elasticsearch;
+mod embedded;
 mod output;
 mod web;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use self::elasticsearch::{
     CompressionChoice, ElasticsearchConfig, RetentionConfig, TemplateConfig,
 };
+pub use self::embedded::EmbeddedConfig;
 pub use self::output::{BufferConfig, OutputBatchConfig, OutputConfig};
 pub use self::web::{WebAuth, WebConfig, WebProxyConfig, WebRole};
 use crate::fields::At;

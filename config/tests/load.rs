@@ -274,7 +274,11 @@ fn rules_between_keys_of_the_aggregator_hold() {
         ),
         (
             AGGREGATOR.replace("    elasticsearch", "    # elasticsearch"),
-            "outputs[0].elasticsearch: is required (section)",
+            "outputs[0].elasticsearch: is required, or `embedded`",
+        ),
+        (
+            format!("{AGGREGATOR}    embedded: {{}}\n"),
+            "outputs[0].embedded: an output has one store",
         ),
         (
             format!("{AGGREGATOR}  - name: main\n    elasticsearch: {{hosts: [http://b:1]}}\n"),

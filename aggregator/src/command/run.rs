@@ -85,7 +85,7 @@ async fn serve(
     let mut views = Vec::new();
     let mut states: BTreeMap<String, OutputState> = BTreeMap::new();
     for output in &config.outputs {
-        let client = build::store(output)
+        let client = build::store(&config.data_dir, output, build::Access::Write)
             .await
             .with_context(|| format!("cannot set up output `{}`", output.name))?;
         let keep = match config.ack {

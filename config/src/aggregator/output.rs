@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ElasticsearchConfig;
+use super::{ElasticsearchConfig, EmbeddedConfig};
 use crate::fields::At;
 use crate::section::{Check, Rule, section};
 use crate::units::ByteSize;
@@ -33,8 +33,12 @@ section! {
         /// What goes into one bulk body.
         batch: OutputBatchConfig = OutputBatchConfig::default(),
         /// Elasticsearch 7.17, 8 and 9, OpenSearch 1, 2 and 3, and what speaks as they do.
-        elasticsearch: ElasticsearchConfig = ElasticsearchConfig::default() => Rule::required()
-            .show("{hosts: [http://127.0.0.1:9200]}"),
+        /// An output names this or `embedded`.
+        elasticsearch: ElasticsearchConfig = ElasticsearchConfig::default()
+            => Rule::example("{hosts: [http://127.0.0.1:9200]}"),
+        /// Instead of `elasticsearch`: a store within the aggregator, for one machine. Its data lie
+        /// below `data_dir`; `{}` takes every default.
+        embedded: Option<EmbeddedConfig> = None => Rule::example("{retention: 14d}"),
     }
 }
 
@@ -67,6 +71,20 @@ section! {
 
 impl Check for OutputConfig {
     fn check(&self, at: &mut At<'_>) {
+        match (at.is_set("elasticsearch"), self.embedded.is_some()) {
+            (false, false) => at.hinted(
+                "elasticsearch",
+                "is required, or `embedded`",
+                Some(
+                    "`embedded: {}` keeps documents in a store of the aggregator's own".to_owned(),
+                ),
+            ),
+            (true, true) => at.problem(
+                "embedded",
+                "an output has one store: leave out `elasticsearch` or `embedded`",
+            ),
+            _ => {}
+        }
         if let Some(index) = &self.index {
             for key in ["dataset", "namespace"] {
                 if at.is_set(key) {
