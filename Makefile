@@ -19,7 +19,7 @@ FAST := $(CARGO_TARGET_DIR)/fast
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-run: prune binaries ## try it: logs of this machine, or of a made-up shop, into Elasticsearch
+run: prune binaries ## try it: logs of this machine, or of a made-up shop; ELASTICSEARCH_URL=… for a store elsewhere
 	@cargo build --profile fast -q -p tests --bin tailrace-run
 	@TAILRACE_BIN_DIR=$(FAST) $(FAST)/tailrace-run
 

@@ -24,7 +24,7 @@ const READY: Duration = Duration::from_secs(20);
 /// What the aggregator's config says. Values are YAML.
 #[derive(Debug, Clone)]
 pub struct AggregatorSetup {
-    /// `outputs[0].elasticsearch.hosts`.
+    /// `outputs[0].elasticsearch.hosts`; none for an embedded store.
     pub hosts: Vec<String>,
     /// `ack`.
     pub ack: String,
@@ -58,6 +58,15 @@ impl AggregatorSetup {
             output: Vec::new(),
             elasticsearch: Vec::new(),
             more: Vec::new(),
+        }
+    }
+
+    /// An aggregator that keeps documents in a store of its own.
+    pub fn embedded(namespace: &str) -> Self {
+        Self {
+            hosts: Vec::new(),
+            output: vec![("embedded".to_owned(), "{}".to_owned())],
+            ..Self::new("", namespace)
         }
     }
 
@@ -105,6 +114,9 @@ impl AggregatorSetup {
         }
         for (key, value) in &self.output {
             yaml.push_str(&format!("    {key}: {value}\n"));
+        }
+        if self.hosts.is_empty() {
+            return yaml;
         }
         yaml.push_str(&format!(
             "    elasticsearch:\n      hosts: [{}]\n",

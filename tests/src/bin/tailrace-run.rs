@@ -1,8 +1,8 @@
 //! `make run`: the whole path on one machine, to look at.
 //!
 //! Logs of this machine when it has `/var/log/containers`, else those of a made-up shop; both
-//! programs; Elasticsearch at `ELASTICSEARCH_URL`, else one that is started here. Prints one line
-//! a second and how to query. Ctrl-C stops everything that was started, by process id.
+//! programs; Elasticsearch at `ELASTICSEARCH_URL`, else the aggregator's own store. Prints one line
+//! a second and how to look at it. Ctrl-C stops everything that was started, by process id.
 
 use std::{
     env, fs,
@@ -20,15 +20,14 @@ use tests::{
     metrics::Metrics,
     process::{Process, free_port},
     scratch::Scratch,
-    server::{Product, Server},
 };
 
 /// How long a program may take to be ready, and to stop.
 const LIMIT: Duration = Duration::from_secs(30);
 const DATA_STREAM: &str = "logs-kubernetes.container_logs-default";
 
-/// Carries container logs of this machine, or of a made-up shop where there are none, to
-/// Elasticsearch or OpenSearch: at $ELASTICSEARCH_URL, or one that it starts itself.
+/// Carries container logs of this machine, or of a made-up shop where there are none, into the
+/// aggregator's own store, or to Elasticsearch or OpenSearch at $ELASTICSEARCH_URL.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -45,10 +44,10 @@ struct Parts {
     generator: Option<Process>,
     agent: Process,
     aggregator: Process,
-    server: Option<Server>,
     agent_http: Http,
     aggregator_http: Http,
-    store_url: String,
+    /// Elasticsearch or OpenSearch; without it the aggregator keeps what comes.
+    store_url: Option<String>,
 }
 
 #[expect(clippy::print_stdout, reason = "what this program is for")]
@@ -56,19 +55,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let scratch = Scratch::new("run")?;
     let mut parts = Parts::start(&args, scratch.path())?;
-    let url = parts.store_url.trim_end_matches('/');
-    println!(
-        "\nLook at it, in another terminal:\n  \
-         curl -s '{url}/{DATA_STREAM}/_search?size=1&sort=@timestamp:desc&pretty'\n  \
-         curl -s '{url}/{DATA_STREAM}/_count?q=log.level:error'\n  \
-         curl -s '{url}/{DATA_STREAM}/_search?q=message:payment&size=2&pretty'\n  \
-         {bin} status --address {aggregator}\n  \
-         curl -s {agent}/metrics\n\
-         Ctrl-C stops everything.\n",
-        bin = bin_dir().join("tailrace-aggregator").display(),
-        aggregator = parts.aggregator_http.url().trim_start_matches("http://"),
-        agent = parts.agent_http.url(),
-    );
+    println!("{}", hints(&parts, scratch.path()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -76,6 +63,38 @@ fn main() -> anyhow::Result<()> {
     let outcome = runtime.block_on(watch(&mut parts, args.seconds));
     parts.stop();
     outcome
+}
+
+/// What there is to look at.
+fn hints(parts: &Parts, dir: &Path) -> String {
+    let mut hints = String::from("\nLook at it, in another terminal:\n");
+    let bin = bin_dir().join("tailrace-aggregator");
+    let (bin, address) = (bin.display(), parts.aggregator_http.url());
+    if parts
+        .aggregator_http
+        .get("/")
+        .is_ok_and(|reply| reply.status == 200)
+    {
+        hints.push_str(&format!("  the page: {address}/\n"));
+    }
+    if let Some(url) = &parts.store_url {
+        let url = url.trim_end_matches('/');
+        hints.push_str(&format!(
+            "  curl -s '{url}/{DATA_STREAM}/_search?size=1&sort=@timestamp:desc&pretty'\n  \
+             curl -s '{url}/{DATA_STREAM}/_count?q=log.level:error'\n  \
+             curl -s '{url}/{DATA_STREAM}/_search?q=message:payment&size=2&pretty'\n"
+        ));
+    }
+    hints.push_str(&format!(
+        "  {bin} status --address {address}\n  \
+         {bin} audit --config {config}\n  \
+         curl -s {agent}/metrics\n\
+         Ctrl-C stops everything.\n",
+        address = address.trim_start_matches("http://"),
+        config = dir.join("aggregator.yaml").display(),
+        agent = parts.agent_http.url(),
+    ));
+    hints
 }
 
 /// Prints a line a second until Ctrl-C, or until something ends.
@@ -139,23 +158,13 @@ impl Parts {
         reason = "starting takes a while: says what it is doing"
     )]
     fn start(args: &Args, dir: &Path) -> anyhow::Result<Self> {
-        let (server, store_url) = match env::var("ELASTICSEARCH_URL") {
-            Ok(url) if !url.is_empty() => {
-                println!("using the store at {url}");
-                (None, url)
-            }
-            _ => {
-                let product = Product::Elasticsearch8;
-                println!(
-                    "starting {} (the first time it is downloaded: 107 MB)",
-                    product.name()
-                );
-                let server = Server::start(product)?;
-                println!("  answers at {}", server.url());
-                let url = server.url();
-                (Some(server), url)
-            }
-        };
+        let store_url = env::var("ELASTICSEARCH_URL")
+            .ok()
+            .filter(|url| !url.is_empty());
+        match &store_url {
+            Some(url) => println!("using the store at {url}"),
+            None => println!("documents go into the aggregator's own store"),
+        }
         let (generator, include) = match own_logs() {
             Some(glob) => {
                 println!("reading the logs of this machine: {glob}");
@@ -181,13 +190,12 @@ impl Parts {
             "starting tailrace-aggregator and tailrace-agent (configs and logs: {})",
             dir.display()
         );
-        let (aggregator, aggregator_http) = start_aggregator(dir, &store_url)?;
+        let (aggregator, aggregator_http) = start_aggregator(dir, store_url.as_deref())?;
         let (agent, agent_http) = start_agent(dir, &include, &aggregator_http.url())?;
         Ok(Self {
             generator,
             agent,
             aggregator,
-            server,
             agent_http,
             aggregator_http,
             store_url,
@@ -221,11 +229,6 @@ impl Parts {
                 println!("  {error:#}");
             }
         }
-        if let Some(mut server) = self.server.take()
-            && let Err(error) = server.stop()
-        {
-            println!("  {error:#}");
-        }
     }
 }
 
@@ -239,12 +242,18 @@ fn own_logs() -> Option<String> {
         .then(|| format!("{}/*.log", dir.display()))
 }
 
-fn start_aggregator(dir: &Path, store_url: &str) -> anyhow::Result<(Process, Http)> {
+fn start_aggregator(dir: &Path, store_url: Option<&str>) -> anyhow::Result<(Process, Http)> {
     let port = preferred_port(7080)?;
     let config = dir.join("aggregator.yaml");
+    let store = match store_url {
+        Some(url) => {
+            format!("elasticsearch: {{hosts: ['{url}'], template: {{refresh_interval: 1s}}}}")
+        }
+        None => "embedded: {}".to_owned(),
+    };
     let yaml = format!(
         "data_dir: ./aggregator-data\nlisten: 127.0.0.1:{port}\nack: buffer\noutputs:\n  \
-         - name: main\n    elasticsearch: {{hosts: ['{store_url}'], template: {{refresh_interval: 1s}}}}\n"
+         - name: main\n    {store}\n"
     );
     fs::write(&config, yaml).context("cannot write the aggregator's config")?;
     start(dir, "tailrace-aggregator", &config, port)
