@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use config::aggregator::{
     AggregatorConfig, CompressionChoice, ElasticsearchConfig, EmbeddedConfig, OutputConfig,
-    ReceiveConfig, WebAuth, WebConfig, WebRole,
+    ReceiveConfig, RedactChoice, WebAuth, WebConfig, WebRole,
 };
 
 use crate::output::{DiskQueueOptions, SealOptions};
@@ -246,16 +246,46 @@ fn patterns(config: &OutputConfig) -> (Vec<String>, Vec<String>) {
 ///
 /// # Errors
 /// All problems of all rules.
-pub fn rules(paths: &[PathBuf]) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>> {
+pub fn rules(
+    paths: &[PathBuf],
+    redact: &[RedactChoice],
+) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>> {
     let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().cloned().partition(|path| path.exists());
     for path in missing {
         tracing::warn!(path = %path.display(), "no rules there: JSON and logfmt lines need none");
     }
-    if there.is_empty() {
-        return Ok(Arc::new(parsers::RuleSet::empty()));
+    let rules = match there.is_empty() {
+        true => parsers::RuleSet::empty(),
+        false => parsers::RuleSet::load(&there)?,
+    };
+    Ok(Arc::new(match redaction(redact) {
+        Some(redaction) => rules.with_redaction(redaction),
+        None => rules,
+    }))
+}
+
+/// What `redact` of the configuration asks for.
+fn redaction(choices: &[RedactChoice]) -> Option<parsers::Redaction> {
+    if choices.is_empty() {
+        return None;
     }
-    parsers::RuleSet::load(&there).map(Arc::new)
+    let usual = parsers::RedactionOptions::usual();
+    let mut options = parsers::RedactionOptions::default();
+    for choice in choices {
+        match choice {
+            RedactChoice::Usual => {
+                options.detectors.extend(&usual.detectors);
+                options.secret_names = true;
+            }
+            RedactChoice::SecretNames => options.secret_names = true,
+            other => options
+                .detectors
+                .extend(parsers::Detector::find(other.as_str())),
+        }
+    }
+    // Without expressions nothing can be wrong.
+    parsers::Redaction::new(&options).ok()
 }
 
 /// Limits of the API over what `output` writes.

@@ -125,7 +125,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
                 .context("`--config FILE` is missing; `--help` has examples")?;
             let config = load(&path)?;
             if cli.check {
-                problems_of(crate::build::rules(&config.rules).map(|rules| rules.len()))?;
+                problems_of(
+                    crate::build::rules(&config.rules, &config.redact).map(|rules| rules.len()),
+                )?;
                 writeln!(out, "{}: ok", path.display())?;
                 return Ok(true);
             }

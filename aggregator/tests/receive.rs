@@ -64,6 +64,7 @@ async fn rig(options: RigOptions) -> Rig {
                 namespace: Template::parse("default"),
             };
             OutputView {
+                name: String::new(),
                 router: Arc::new(Router::new(naming, 10)),
                 refused: Arc::new(move || Arc::new(refused.lock().unwrap().clone())),
                 optional: *optional,

@@ -30,6 +30,34 @@ choice! {
     }
 }
 
+choice! {
+    /// What is kept out of documents.
+    pub enum RedactChoice {
+        /// All of these but addresses.
+        Usual = "usual",
+        /// Values of fields whose name ends like a secret's, `db_password` or `X-Api-Key`.
+        SecretNames = "secret_names",
+        /// Passwords in URLs, and values of pairs with such a name within text.
+        Password = "password",
+        /// What follows `Bearer` or `Basic`.
+        Bearer = "bearer",
+        /// JSON Web Tokens.
+        Jwt = "jwt",
+        /// Ids of AWS access keys.
+        AwsKey = "aws_key",
+        /// Blocks of private keys in PEM.
+        PrivateKey = "private_key",
+        /// E-mail addresses.
+        Email = "email",
+        /// Numbers of payment cards, by their check digit.
+        Card = "card",
+        /// Bank accounts, by their check digits.
+        Iban = "iban",
+        /// IP addresses in text; fields that hold an address by their type stay.
+        Ip = "ip",
+    }
+}
+
 section! {
     /// The whole file.
     pub struct AggregatorConfig {
@@ -45,6 +73,9 @@ section! {
         /// Files of rules, or folders of them (`*.yaml`). Read again within seconds when they
         /// change; a set with a mistake is refused, and the one before stays in force.
         rules: Vec<PathBuf> = Vec::new() => Rule::example("[./rules]"),
+        /// Secrets that are replaced in every document, whatever its rule, by `[redacted:email]` and
+        /// the like. A rule's `redact` step does it for some, with more choice.
+        redact: Vec<RedactChoice> = Vec::new() => Rule::example("[usual]"),
         /// Threads that frame, parse and compress.
         workers: u32 = cores() => Rule::varies("the cores that the cgroup allows", "2"),
         /// What is taken from agents.

@@ -13,7 +13,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::record::Piece;
 use crate::trace::{self, Next, State, Verdict};
-use crate::{Flush, Format, Frames, Input, Iostream, Options, Positions, Tags};
+use crate::{
+    EventRule, Flush, Format, Frames, Input, Iostream, Options, Positions, Relation, Tags,
+};
 
 /// Index of the side of stdout and of raw files.
 pub(crate) const STDOUT: usize = 0;
@@ -102,6 +104,7 @@ pub(crate) struct Joiner<'e, 'i> {
     is_raw: bool,
     inputs: &'e [Input<'i>],
     options: &'e Options,
+    rule: Option<&'e dyn EventRule>,
     frames: &'e mut Frames,
     sides: [Side; 2],
     /// Records do not stand in order of their first lines.
@@ -115,6 +118,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
         format: Format,
         inputs: &'e [Input<'i>],
         options: &'e Options,
+        rule: Option<&'e dyn EventRule>,
         frames: &'e mut Frames,
     ) -> Self {
         let sides = mem::take(&mut frames.sides);
@@ -122,6 +126,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
             is_raw: format == Format::Raw,
             inputs,
             options,
+            rule,
             frames,
             sides,
             is_unsorted: false,
@@ -284,7 +289,7 @@ impl<'e, 'i> Joiner<'e, 'i> {
                         self.sides[side].n_sure = self.sides[side].lines.len();
                     }
                     // What follows a torn line is the rest of it.
-                    if !line.tags.is_empty() {
+                    if !line.tags.is_empty() || self.is_last(&line) {
                         self.end_event(side);
                     }
                     return;
@@ -300,9 +305,39 @@ impl<'e, 'i> Joiner<'e, 'i> {
             State::Plain
         };
         self.append(side, line, extents);
-        if !self.options.multiline || !line.tags.is_empty() {
+        let is_alone = !self.options.multiline && self.rule.is_none();
+        if is_alone || !line.tags.is_empty() || self.is_last(&line) {
             self.end_event(side);
         }
+    }
+
+    /// Whether the user's rule ends an event with this line.
+    #[inline]
+    fn is_last(&self, line: &Line) -> bool {
+        self.rule
+            .is_some_and(|rule| rule.ends(line.piece.bytes(self.inputs, &self.frames.arena)))
+    }
+
+    /// What the user's rule says of a line; the limits of an event hold for it, too.
+    fn ruled(&mut self, side: usize, line: &Line) -> Relation {
+        let Some(rule) = self.rule else {
+            return Relation::Unknown;
+        };
+        let open = &mut self.sides[side];
+        let Some(previous) = open.lines.last() else {
+            return Relation::Starts;
+        };
+        let relation = rule.relation(
+            previous.piece.bytes(self.inputs, &self.frames.arena),
+            line.piece.bytes(self.inputs, &self.frames.arena),
+        );
+        let is_full = open.lines.len() >= self.options.max_lines
+            || open.length + 1 + line.piece.length > self.options.max_event;
+        if relation == Relation::Joins && is_full {
+            open.lines[0].tags |= Tags::LIMIT;
+            return Relation::Starts;
+        }
+        relation
     }
 
     #[inline]
@@ -316,6 +351,12 @@ impl<'e, 'i> Joiner<'e, 'i> {
     /// Says what `line` is to the open event.
     #[inline]
     fn verdict(&mut self, side: usize, line: &Line) -> Verdict {
+        match self.ruled(side, line) {
+            Relation::Starts => return Verdict::Start,
+            Relation::Joins => return Verdict::Join,
+            Relation::Unknown if !self.options.multiline => return Verdict::Start,
+            Relation::Unknown => {}
+        }
         let open = &mut self.sides[side];
         let text = line.piece.bytes(self.inputs, &self.frames.arena);
         if !trace::may_join(open.state, text) {
@@ -417,7 +458,9 @@ impl<'e, 'i> Joiner<'e, 'i> {
 
     /// Tells whether the event holds a trace or the head of one.
     fn is_trace(&self, open: &Side) -> bool {
-        open.state.is_trace()
+        // Lines that a rule has joined may have another one behind them, as those of a trace.
+        (self.rule.is_some() && open.lines.len() > 1)
+            || open.state.is_trace()
             || open.lines.first().is_some_and(|line| {
                 trace::is_head(line.piece.bytes(self.inputs, &self.frames.arena))
             })

@@ -26,12 +26,14 @@ mod docker;
 mod join;
 mod lines;
 mod record;
+mod rule;
 mod time;
 mod trace;
 mod walk;
 
 pub use crate::record::{Frames, Part, Record, Tags};
-pub use crate::walk::frame;
+pub use crate::rule::{EventRule, Relation};
+pub use crate::walk::{frame, frame_with};
 
 /// Version of the framing rules, sealed with each chunk by the agent at its first try.
 pub const VERSION: u8 = 1;

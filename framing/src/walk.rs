@@ -11,7 +11,9 @@ use crate::join::{Decoded, Joiner, Physical, STDERR, STDOUT};
 use crate::lines::Lines;
 use crate::record::{ARENA, Piece};
 use crate::time::TimeCache;
-use crate::{Flush, Format, Frames, Input, Iostream, Options, Positions, Tags, cri, docker};
+use crate::{
+    EventRule, Flush, Format, Frames, Input, Iostream, Options, Positions, Tags, cri, docker,
+};
 
 /// Frames `inputs`: chunks of one container's sequence, in order. Clears `frames` and leaves in it
 /// the records that are complete and start at or after the position their iostream resumes at,
@@ -29,9 +31,22 @@ pub fn frame(
     options: &Options,
     frames: &mut Frames,
 ) {
+    frame_with(format, inputs, flush, options, None, frames);
+}
+
+/// As [`frame`], with a rule of the user's for this stream. The rule must be the same at every
+/// try, as the options must.
+pub fn frame_with(
+    format: Format,
+    inputs: &[Input<'_>],
+    flush: Flush,
+    options: &Options,
+    rule: Option<&dyn EventRule>,
+    frames: &mut Frames,
+) {
     frames.clear();
     let n_joined = n_joined(inputs, options);
-    let mut joiner = Joiner::new(format, inputs, options, frames);
+    let mut joiner = Joiner::new(format, inputs, options, rule, frames);
     let mut times = TimeCache::default();
     // Bytes of the inputs before, so that distances can be told over a rotation.
     let mut base = 0;

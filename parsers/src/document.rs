@@ -24,6 +24,37 @@ pub(crate) struct Writer {
     event_fields: FieldSet,
     /// Members written, by the number of their name: to compare values of equal names.
     named: Vec<u32>,
+    /// Where the record's text needs escapes.
+    specials: Vec<u32>,
+}
+
+/// The bytes that values are ranges of, and what is known of them.
+#[derive(Debug, Clone, Copy)]
+struct Texts<'a> {
+    bytes: Bytes<'a>,
+    /// Where the text needs escapes, all of them, when they were looked for.
+    specials: Option<&'a [u32]>,
+}
+
+impl<'a> Texts<'a> {
+    #[inline(always)]
+    fn of(&self, span: Span) -> &'a [u8] {
+        self.bytes.of(span)
+    }
+
+    /// Appends text as a JSON string.
+    #[inline]
+    fn append_string(&self, out: &mut Vec<u8>, span: Span) {
+        let text = self.of(span);
+        let Some(specials) = self.specials.filter(|_| span.source == Source::Line) else {
+            return escape::append_string(out, text);
+        };
+        // There are few in a line: a walk finds the first one sooner than halving would.
+        let first = specials.iter().take_while(|at| **at < span.start).count();
+        let rest = specials.get(first..).unwrap_or_default();
+        let n = rest.iter().take_while(|at| **at < span.end).count();
+        escape::append_known(out, text, span.start, rest.get(..n).unwrap_or_default());
+    }
 }
 
 /// What goes into a document beside its fields.
@@ -47,23 +78,37 @@ impl Writer {
             log_fields: FieldSet::of_root("log"),
             event_fields: FieldSet::of_root("event"),
             named: Vec::new(),
+            specials: Vec::new(),
         }
     }
 
     /// Appends the document.
     pub(crate) fn append(&mut self, out: &mut Vec<u8>, frame: &Frame<'_>, fields: &mut Fields) {
         let arena = std::mem::take(&mut fields.arena);
-        let bytes = Bytes {
-            arena: &arena,
-            ..frame.bytes
+        let Bytes { line, rules, .. } = frame.bytes;
+        let is_text = |slot: Slot| slot.form == Form::Text && slot.span.source == Source::Line;
+        // A line that is written, as the message, has its fields in it: one search serves all.
+        let mut specials = std::mem::take(&mut self.specials);
+        specials.clear();
+        let is_searched = fields.message.is_none_or(is_text);
+        if is_searched {
+            escape::find_all_special(line, &mut specials);
+        }
+        let bytes = Texts {
+            bytes: Bytes {
+                line,
+                arena: &arena,
+                rules,
+            },
+            specials: is_searched.then_some(&specials),
         };
-        out.reserve(frame.stream.constant.len() + bytes.line.len() + 512);
+        out.reserve(frame.stream.constant.len() + 3 * line.len() + 512);
         out.extend_from_slice(b"{\"@timestamp\":\"");
         self.event_times.append_nanos(out, frame.time_ns);
         out.extend_from_slice(b"\",\"message\":");
         match fields.message {
             Some(slot) => append_slot(out, bytes, slot),
-            None => escape::append_string(out, &bytes.line[..frame.n_line]),
+            None => bytes.append_string(out, Span::line(0, frame.n_line)),
         }
         self.append_log(out, frame, bytes, fields);
         self.append_event(out, frame, bytes, fields);
@@ -82,9 +127,10 @@ impl Writer {
         append_tags(out, frame, fields);
         out.push(b'}');
         fields.arena = arena;
+        self.specials = specials;
     }
 
-    fn append_log(&self, out: &mut Vec<u8>, frame: &Frame<'_>, bytes: Bytes<'_>, fields: &Fields) {
+    fn append_log(&self, out: &mut Vec<u8>, frame: &Frame<'_>, bytes: Texts<'_>, fields: &Fields) {
         out.extend_from_slice(b",\"log\":{");
         out.extend_from_slice(&frame.stream.log);
         out.extend_from_slice(b"\"offset\":");
@@ -107,7 +153,7 @@ impl Writer {
         &mut self,
         out: &mut Vec<u8>,
         frame: &Frame<'_>,
-        bytes: Bytes<'_>,
+        bytes: Texts<'_>,
         fields: &Fields,
     ) {
         out.extend_from_slice(b",\"event\":{");
@@ -149,7 +195,7 @@ impl Writer {
         out.push(b'}');
     }
 
-    fn append_attributes(&mut self, out: &mut Vec<u8>, bytes: Bytes<'_>, fields: &mut Fields) {
+    fn append_attributes(&mut self, out: &mut Vec<u8>, bytes: Texts<'_>, fields: &mut Fields) {
         const OPEN: &[u8] = b",\"attributes\":{";
         let begin = out.len();
         out.extend_from_slice(OPEN);
@@ -208,27 +254,33 @@ impl Writer {
 
 fn append_member(
     out: &mut Vec<u8>,
-    bytes: Bytes<'_>,
+    bytes: Texts<'_>,
     member: &Member,
     depth: usize,
     fields: &mut Fields,
 ) {
     let value = bytes.of(member.value);
     if member.kind == ValueKind::Text {
-        escape::append_string(out, value);
+        bytes.append_string(out, member.value);
     } else if member.dirty && member.value.source == Source::Line {
         let (taken, rewriter) = (&fields.taken, &mut fields.rewriter);
-        rewriter.append_value(out, bytes.line, member.value.start as usize, depth, taken);
+        rewriter.append_value(
+            out,
+            bytes.bytes.line,
+            member.value.start as usize,
+            depth,
+            taken,
+        );
     } else {
         out.extend_from_slice(value);
     }
 }
 
 #[inline]
-fn append_slot(out: &mut Vec<u8>, bytes: Bytes<'_>, slot: Slot) {
+fn append_slot(out: &mut Vec<u8>, bytes: Texts<'_>, slot: Slot) {
     match slot.form {
         Form::Json => out.extend_from_slice(bytes.of(slot.span)),
-        Form::Text => escape::append_string(out, bytes.of(slot.span)),
+        Form::Text => bytes.append_string(out, slot.span),
     }
 }
 
@@ -237,7 +289,7 @@ fn append_slot(out: &mut Vec<u8>, bytes: Bytes<'_>, slot: Slot) {
 #[inline]
 fn append_fields(
     out: &mut Vec<u8>,
-    bytes: Bytes<'_>,
+    bytes: Texts<'_>,
     fields: &Fields,
     which: &FieldSet,
     within: usize,
@@ -259,7 +311,7 @@ fn append_fields(
 fn append_merged(
     out: &mut Vec<u8>,
     stream: &StreamContext,
-    bytes: Bytes<'_>,
+    bytes: Texts<'_>,
     fields: &Fields,
     mut rest: FieldSet,
 ) {
@@ -277,7 +329,7 @@ fn append_merged(
 
 /// Merges two sequences that are each in the order of their names. The record's value stands
 /// where both have one; that it may was decided when it was taken.
-fn append_root(out: &mut Vec<u8>, root: &Root, bytes: Bytes<'_>, fields: &Fields, own: &FieldSet) {
+fn append_root(out: &mut Vec<u8>, root: &Root, bytes: Texts<'_>, fields: &Fields, own: &FieldSet) {
     let mut nest = Nest::continued();
     let mut own = own.iter().peekable();
     let mut leaves = root.leaves.iter().peekable();

@@ -31,8 +31,18 @@ use Kind::{Bool, Date, Float, Ip, Keyword, Long};
 /// No name is the beginning of another (`a` and `a.b`): a test watches both.
 pub(crate) const FIELDS: &[(&str, Kind)] = &[
     ("client.address", Keyword),
+    ("client.as.number", Long),
+    ("client.as.organization.name", Keyword),
     ("client.bytes", Long),
     ("client.domain", Keyword),
+    ("client.geo.city_name", Keyword),
+    ("client.geo.continent_code", Keyword),
+    ("client.geo.country_iso_code", Keyword),
+    ("client.geo.country_name", Keyword),
+    ("client.geo.location", Keyword),
+    ("client.geo.region_iso_code", Keyword),
+    ("client.geo.region_name", Keyword),
+    ("client.geo.timezone", Keyword),
     ("client.ip", Ip),
     ("client.port", Long),
     ("client.user.id", Keyword),
@@ -44,8 +54,18 @@ pub(crate) const FIELDS: &[(&str, Kind)] = &[
     ("cloud.provider", Keyword),
     ("cloud.region", Keyword),
     ("destination.address", Keyword),
+    ("destination.as.number", Long),
+    ("destination.as.organization.name", Keyword),
     ("destination.bytes", Long),
     ("destination.domain", Keyword),
+    ("destination.geo.city_name", Keyword),
+    ("destination.geo.continent_code", Keyword),
+    ("destination.geo.country_iso_code", Keyword),
+    ("destination.geo.country_name", Keyword),
+    ("destination.geo.location", Keyword),
+    ("destination.geo.region_iso_code", Keyword),
+    ("destination.geo.region_name", Keyword),
+    ("destination.geo.timezone", Keyword),
     ("destination.ip", Ip),
     ("destination.mac", Keyword),
     ("destination.nat.ip", Ip),
@@ -62,6 +82,7 @@ pub(crate) const FIELDS: &[(&str, Kind)] = &[
     ("dns.type", Keyword),
     ("ecs.version", Keyword),
     ("error.code", Keyword),
+    ("error.fingerprint", Keyword),
     ("error.id", Keyword),
     ("error.message", Keyword),
     ("error.stack_trace", Keyword),
@@ -171,8 +192,18 @@ pub(crate) const FIELDS: &[(&str, Kind)] = &[
     ("service.type", Keyword),
     ("service.version", Keyword),
     ("source.address", Keyword),
+    ("source.as.number", Long),
+    ("source.as.organization.name", Keyword),
     ("source.bytes", Long),
     ("source.domain", Keyword),
+    ("source.geo.city_name", Keyword),
+    ("source.geo.continent_code", Keyword),
+    ("source.geo.country_iso_code", Keyword),
+    ("source.geo.country_name", Keyword),
+    ("source.geo.location", Keyword),
+    ("source.geo.region_iso_code", Keyword),
+    ("source.geo.region_name", Keyword),
+    ("source.geo.timezone", Keyword),
     ("source.ip", Ip),
     ("source.mac", Keyword),
     ("source.nat.ip", Ip),
@@ -238,6 +269,9 @@ impl FieldId {
     pub(crate) const URL_ORIGINAL: FieldId = field("url.original");
     pub(crate) const URL_PATH: FieldId = field("url.path");
     pub(crate) const URL_QUERY: FieldId = field("url.query");
+    pub(crate) const ERROR_FINGERPRINT: FieldId = field("error.fingerprint");
+    pub(crate) const HTTP_RESPONSE_STATUS_CODE: FieldId = field("http.response.status_code");
+    pub(crate) const SERVICE_NAME: FieldId = field("service.name");
     pub(crate) const ERROR_MESSAGE: FieldId = field("error.message");
     pub(crate) const ERROR_STACK_TRACE: FieldId = field("error.stack_trace");
     pub(crate) const ERROR_TYPE: FieldId = field("error.type");
@@ -302,6 +336,10 @@ pub(crate) struct FieldSet([u64; WORDS]);
 impl FieldSet {
     pub(crate) fn insert(&mut self, id: FieldId) {
         self.0[id.index() / 64] |= 1 << (id.index() % 64);
+    }
+
+    pub(crate) fn remove(&mut self, id: FieldId) {
+        self.0[id.index() / 64] &= !(1 << (id.index() % 64));
     }
 
     pub(crate) fn contains(&self, id: FieldId) -> bool {

@@ -188,7 +188,7 @@ pub(crate) fn fill(
         }
     }
     match &field.target.place {
-        Place::Nowhere | Place::Message => {}
+        Place::Nowhere | Place::Message | Place::Metadata(_) => {}
         Place::Time => {
             fields.set_time(moment);
         }
@@ -247,8 +247,30 @@ fn offer(id: FieldId, line: &[u8], span: Span, kind: ValueKind, fields: &mut Fie
 }
 
 pub(crate) fn is_ip(text: &[u8]) -> bool {
+    if text.len() <= 15 && is_ipv4(text) {
+        return true;
+    }
     // The standard library's parser reads the longest address in 40-odd characters.
     text.len() <= 64 && std::str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
+}
+
+/// Four numbers up to 255, without leading zeros.
+fn is_ipv4(text: &[u8]) -> bool {
+    let (mut n_parts, mut number, mut n_digits) = (1, 0u32, 0);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if n_digits == 0 || number > 0 => {
+                number = number * 10 + u32::from(byte - b'0');
+                n_digits += 1;
+                if number > 255 {
+                    return false;
+                }
+            }
+            b'.' if n_digits > 0 => (n_parts, number, n_digits) = (n_parts + 1, 0, 0),
+            _ => return false,
+        }
+    }
+    n_parts == 4 && n_digits > 0
 }
 
 /// How many leading zeros to skip so that a text is a JSON number; `None` when it is no number.
@@ -300,6 +322,13 @@ fn derive(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn ipv4_is_what_the_standard_library_says(text in "[0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9.]{0,16}|(0|1|25[0-9])(\\.(0|00|25[0-9])){3}") {
+            proptest::prop_assert_eq!(is_ipv4(text.as_bytes()), text.parse::<std::net::Ipv4Addr>().is_ok());
+        }
+    }
 
     #[test]
     fn numbers_of_lines_become_numbers_of_json() {

@@ -26,6 +26,66 @@ const fn special_bytes(word: u64) -> u64 {
     bytes_equal(word, b'"') | bytes_equal(word, b'\\') | bytes_below(word, 0x20)
 }
 
+/// The high bit of each byte of `word` that is zero, of no other.
+#[inline(always)]
+const fn zero_bytes(word: u64) -> u64 {
+    const LOW: u64 = !HIGH;
+    !(((word & LOW) + LOW) | word | LOW)
+}
+
+/// Appends the positions of all bytes of `text` that cannot stand in a JSON string as they are.
+pub(crate) fn find_all_special(text: &[u8], found: &mut Vec<u32>) {
+    let mut words = |chunks: &[[u8; 8]], base: usize| {
+        for (i, chunk) in chunks.iter().enumerate() {
+            let word = u64::from_le_bytes(*chunk);
+            let mut hits = zero_bytes(word ^ (ONES * b'"' as u64))
+                | zero_bytes(word ^ (ONES * b'\\' as u64))
+                | zero_bytes(word & (ONES * 0xE0));
+            while hits != 0 {
+                found.push((base + i * 8) as u32 + hits.trailing_zeros() / 8);
+                hits &= hits - 1;
+            }
+        }
+    };
+    // The compiler makes vector instructions of the look at a whole block; most have none.
+    let (blocks, rest) = text.as_chunks::<32>();
+    for (i, block) in blocks.iter().enumerate() {
+        let any = block.iter().fold(false, |any, b| {
+            any | (*b < 0x20) | (*b == b'"') | (*b == b'\\')
+        });
+        if any {
+            words(block.as_chunks::<8>().0, i * 32);
+        }
+    }
+    let base = blocks.len() * 32;
+    let (chunks, tail) = rest.as_chunks::<8>();
+    words(chunks, base);
+    let base = base + chunks.len() * 8;
+    for (i, byte) in tail.iter().enumerate() {
+        if *byte < 0x20 || *byte == b'"' || *byte == b'\\' {
+            found.push((base + i) as u32);
+        }
+    }
+}
+
+/// Appends `text`, in which the bytes at `specials` (counted from `start`) need care, as a JSON
+/// string with its quotes.
+#[inline]
+pub(crate) fn append_known(out: &mut Vec<u8>, text: &[u8], start: u32, specials: &[u32]) {
+    out.push(b'"');
+    let mut done = 0;
+    for special in specials {
+        let at = (special - start) as usize;
+        if let (Some(run), Some(byte)) = (text.get(done..at), text.get(at)) {
+            out.extend_from_slice(run);
+            append_escape(out, *byte);
+            done = at + 1;
+        }
+    }
+    out.extend_from_slice(text.get(done..).unwrap_or_default());
+    out.push(b'"');
+}
+
 /// Whether `byte` is in `text`: for short texts, where calling a search costs more than it saves.
 #[inline(always)]
 pub(crate) fn contains_byte(text: &[u8], byte: u8) -> bool {
@@ -145,6 +205,20 @@ mod tests {
             append_string(&mut out, text.as_bytes());
             prop_assert!(!out.contains(&b'\n'));
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn known_specials_give_the_same_string(text in ".{0,80}|[\"\\\\\\x00-\\x1fa]{0,60}", start in 0u32..5) {
+            let text = text.as_bytes();
+            let mut found = Vec::new();
+            find_all_special(text, &mut found);
+            let slow = text.iter().enumerate().filter(|(_, b)| **b < 0x20 || matches!(b, b'"' | b'\\'));
+            prop_assert_eq!(&found, &slow.map(|(i, _)| i as u32).collect::<Vec<_>>());
+            found.iter_mut().for_each(|at| *at += start);
+            let (mut known, mut plain) = (Vec::new(), Vec::new());
+            append_known(&mut known, text, start, &found);
+            append_string(&mut plain, text);
+            prop_assert_eq!(known, plain);
         }
 
         #[test]

@@ -107,6 +107,23 @@ impl Expression {
         true
     }
 
+    /// Whether the expression is found in a text.
+    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// Calls `found` with start and end of every match.
+    pub(crate) fn find_each(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
+        for range in self.regex.find_iter(text).map(|found| found.range()) {
+            found(range.start, range.end);
+        }
+    }
+
+    /// Appends `text` with every match replaced; `$1` and `${name}` in `with` are groups.
+    pub(crate) fn append_replaced(&self, text: &[u8], with: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.regex.replace_all(text, with.as_bytes()));
+    }
+
     /// How far into a text that does not match its longest beginning matches, and the rest of the
     /// expression. For people: tries every beginning that compiles.
     pub(crate) fn how_far(&self, text: &[u8]) -> Option<(usize, &str)> {

@@ -11,8 +11,10 @@ use crate::json::rewrite::{MembersOf, Rewriter, kinds_of_array};
 use crate::json::{Member, Refused, ValueKind, Walker, kinds};
 use crate::level::Level;
 use crate::logfmt;
+use crate::redact::Find;
 use crate::span::{Bytes, Source, Span};
 use crate::time::{self, Moment, TimeWriter, Zone};
+use crate::value::Value;
 use crate::{Tag, Tags};
 
 /// How a value is written.
@@ -74,6 +76,15 @@ pub(crate) struct Fields {
     owned: FieldSet,
     pub(crate) arena: Vec<u8>,
     path: Vec<u8>,
+    /// Scratch of steps that make text.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) filled: Vec<u8>,
+    pub(crate) finds: Vec<Find>,
+    /// Redactions that steps asked for, by their number in the rule set.
+    pub(crate) redactions: Vec<u32>,
+    /// Where the document goes, by its number in the rule set.
+    pub(crate) route: Option<u32>,
+    pub(crate) kept: Vec<(Span, u32, Value)>,
     times: TimeWriter,
     pub(crate) message: Option<Slot>,
     pub(crate) level: Option<Level>,
@@ -102,6 +113,12 @@ impl Fields {
             owned: FieldSet::default(),
             arena: Vec::new(),
             path: Vec::new(),
+            scratch: Vec::new(),
+            filled: Vec::new(),
+            finds: Vec::new(),
+            redactions: Vec::new(),
+            route: None,
+            kept: Vec::new(),
             times: TimeWriter::new(),
             message: None,
             level: None,
@@ -116,6 +133,8 @@ impl Fields {
         self.members.clear();
         self.names_dirty = false;
         self.taken.clear();
+        self.redactions.clear();
+        self.route = None;
         self.used = FieldSet::default();
         self.owned = *owned;
         self.arena.clear();
@@ -130,6 +149,8 @@ impl Fields {
         self.members.clone_from(&other.members);
         self.names_dirty = other.names_dirty;
         self.taken.clone_from(&other.taken);
+        self.redactions.clone_from(&other.redactions);
+        self.route = other.route;
         self.slots.copy_from_slice(&other.slots);
         self.used = other.used;
         self.owned = other.owned;
@@ -167,6 +188,23 @@ impl Fields {
         self.level = mark.level;
         self.time_ns = mark.time_ns;
         self.tags = mark.tags;
+    }
+
+    /// Whether only the stream's metadata may set a field.
+    pub(crate) fn is_owned(&self, id: FieldId) -> bool {
+        self.owned.contains(id)
+    }
+
+    /// Adds an attribute.
+    pub(crate) fn push_member(&mut self, key: Span, hash: u32, value: Value) {
+        self.members.push(Member {
+            key,
+            hash,
+            value: value.span,
+            kind: value.kind,
+            dirty: value.dirty,
+            taken: false,
+        });
     }
 
     /// The value of a field that is `used`.

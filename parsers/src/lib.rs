@@ -18,15 +18,23 @@ mod parser;
 mod document;
 mod emit;
 mod fields;
+mod fingerprint;
 mod grok;
 mod json;
 mod logfmt;
 mod trace;
 
+mod decode;
 mod expression;
+mod formula;
+mod multiline;
 mod pattern;
+mod redact;
 mod rules;
 mod steps;
+mod strptime;
+mod template;
+mod value;
 mod work;
 
 mod ecs;
@@ -41,12 +49,14 @@ mod stream;
 mod time;
 
 pub use level::Level;
+pub use multiline::Multiline;
 pub use outcome::{Document, Outcome, Tag, Tags};
 pub use parser::Parser;
 pub use problem::Problem;
+pub use redact::{Detector, Redaction, RedactionOptions};
 pub use rules::{
-    ExampleReport, Explanation, Fate, Mismatch, RuleCounts, RuleId, RuleSet, Tried, Unmatched,
-    Verdict,
+    ExampleReport, Explanation, Fate, Mismatch, Route, RouteId, RuleCounts, RuleId, RuleSet, Tried,
+    Unmatched, Verdict,
 };
 pub use stream::{ContextError, StreamContext};
 

@@ -1,6 +1,6 @@
 //! What became of a record: handed to the caller for counting and routing.
 
-use crate::{Level, RuleId};
+use crate::{Level, RouteId, RuleId};
 
 /// What [`Parser::append_document`](crate::Parser::append_document) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,7 @@ pub enum Outcome {
     },
 }
 
-/// What the caller may want to know of the document appended. Where it goes (dataset,
-/// namespace) follows from the stream alone so far: [`StreamContext::get`](crate::StreamContext::get).
+/// What the caller may want to know of the document appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Document {
     /// `@timestamp`, nanoseconds since the epoch.
@@ -24,6 +23,9 @@ pub struct Document {
     pub level: Option<Level>,
     /// The rule that matched.
     pub rule: Option<RuleId>,
+    /// Where a rule sends it; [`RuleSet::route`](crate::RuleSet::route) tells. `None`: where all of
+    /// the stream go.
+    pub route: Option<RouteId>,
     /// Tags that the engine set (the record's own tags from framing are not repeated here).
     pub tags: Tags,
 }
@@ -58,11 +60,13 @@ pub enum Tag {
     RuleUnknown,
     /// A rule was not tried: the text is longer than its budget.
     OverBudget,
+    /// A secret was replaced or removed.
+    Redacted,
 }
 
 impl Tag {
     /// All tags, in the order of their bits.
-    pub const ALL: [Tag; 13] = [
+    pub const ALL: [Tag; 14] = [
         Tag::InvalidUtf8,
         Tag::TimeOutOfRange,
         Tag::JsonTooManyFields,
@@ -76,6 +80,7 @@ impl Tag {
         Tag::Suspect,
         Tag::RuleUnknown,
         Tag::OverBudget,
+        Tag::Redacted,
     ];
 
     /// The name in `tags`.
@@ -94,6 +99,7 @@ impl Tag {
             Tag::Suspect => "suspect",
             Tag::RuleUnknown => "rule_unknown",
             Tag::OverBudget => "over_budget",
+            Tag::Redacted => "redacted",
         }
     }
 }

@@ -6,6 +6,8 @@ use crate::document::{Frame, Writer, span_in};
 use crate::ecs::FieldId;
 use crate::escape;
 use crate::fields::{Fields, Form};
+use crate::fingerprint;
+use crate::json::scan;
 use crate::level::Level;
 use crate::rules::Trace;
 use crate::rules::run::Runner;
@@ -13,8 +15,8 @@ use crate::span::{Bytes, Span};
 use crate::trace;
 use crate::work::Text;
 use crate::{
-    Document, Explanation, Outcome, RecordView, RuleCounts, RuleId, RuleSet, StreamContext, Tag,
-    Unmatched,
+    Document, Explanation, Outcome, RecordView, RouteId, RuleCounts, RuleId, RuleSet,
+    StreamContext, Tag, Unmatched,
 };
 
 /// Longer records are kept as text: ranges of them are 32 bit numbers. Framing's own limit is
@@ -166,19 +168,32 @@ impl Parser {
                         .or(trace_at.map(|_| "stack trace"));
                     if tried && known.is_none() {
                         self.fields.tags.insert(Tag::Unparsed);
-                        self.runner.note_unmatched(record, line, stream);
                     }
                     if let Some(trace) = trace {
                         trace.recognised(known);
                     }
                 }
             }
-            if self.fields.level.is_none() {
+            // A line of an access log tells no level; the words in its URL are none.
+            let status = FieldId::HTTP_RESPONSE_STATUS_CODE;
+            if self.fields.level.is_none() && !(rule.is_some() && self.fields.used.contains(status))
+            {
                 self.fields.level = Level::in_line(&line[..head]);
             }
             if let Some(at) = trace_at {
                 self.take_trace(line, at);
             }
+            if self.fields.level >= Some(Level::Error) {
+                let text = if is_grown { &grown } else { line };
+                self.take_fingerprint(text, head, trace_at, stream);
+            }
+        }
+        let text = if is_grown { &grown } else { line };
+        self.redact(text, line.len());
+        if self.fields.tags.contains(Tag::Unparsed) {
+            let message = self.fields.message.map(|slot| slot.span);
+            let message = message.map_or(line, |span| self.fields.bytes(text, span));
+            self.runner.note_unmatched(record, message, stream);
         }
         let runtime_ns = record.time_ns.unwrap_or(record.now_ns).max(0);
         let time_ns = self.fields.time_ns.unwrap_or(runtime_ns);
@@ -186,7 +201,7 @@ impl Parser {
             record,
             stream,
             bytes: Bytes {
-                line: if is_grown { &grown } else { line },
+                line: text,
                 arena: b"",
                 rules: self.rules.names_text(),
             },
@@ -197,12 +212,33 @@ impl Parser {
         self.writer.append(out, &frame, &mut self.fields);
         self.grown = grown;
         let (level, tags) = (self.fields.level, self.fields.tags);
+        let route = self.fields.route.map(RouteId);
         Outcome::Document(Document {
             time_ns,
             level,
             rule,
+            route,
             tags,
         })
+    }
+
+    /// Takes secrets out of what will be written.
+    #[inline]
+    fn redact(&mut self, text: &[u8], n_line: usize) {
+        if self.rules.redaction.is_none() && self.fields.redactions.is_empty() {
+            return;
+        }
+        let names = self.rules.names_text();
+        if let Some(redaction) = &self.rules.redaction {
+            redaction.apply(text, n_line, names, &mut self.fields);
+        }
+        let own = std::mem::take(&mut self.fields.redactions);
+        for number in &own {
+            if let Some(redaction) = self.rules.redactions.get(*number as usize) {
+                redaction.apply(text, n_line, names, &mut self.fields);
+            }
+        }
+        self.fields.redactions = own;
     }
 
     /// Takes a line apart that says itself what it is; tells what it was.
@@ -234,6 +270,60 @@ impl Parser {
                 self.fields.set(id, span, Form::Text);
             }
         }
+    }
+}
+
+impl Parser {
+    /// Gives an error its fingerprint.
+    fn take_fingerprint(
+        &mut self,
+        text: &[u8],
+        head: usize,
+        trace_at: Option<usize>,
+        stream: &StreamContext,
+    ) {
+        let fields = &mut self.fields;
+        let mut scratch = std::mem::take(&mut fields.scratch);
+        let mut digits = std::mem::take(&mut fields.filled);
+        digits.clear();
+        // A trace within JSON has its lines in one: they are told apart once it is unescaped.
+        let id = FieldId::ERROR_STACK_TRACE;
+        let mut trace = None;
+        if fields.used.contains(id) && fields.slot(id).form == Form::Json {
+            scratch.clear();
+            scan::unescape(&mut scratch, fields.bytes(text, fields.slot(id).span));
+            let start = fields.arena.len();
+            fields.arena.extend_from_slice(scratch.trim_ascii());
+            trace = Some(Span::arena(start, fields.arena.len()));
+        }
+        let field = |id: FieldId| {
+            let is_used = fields.used.contains(id);
+            is_used.then(|| fields.bytes(text, fields.slot(id).span))
+        };
+        let service = ["service.name", "kubernetes.container.name"]
+            .into_iter()
+            .find_map(|key| stream.get(key))
+            .map(str::as_bytes);
+        let parts = fingerprint::Parts {
+            service: field(FieldId::SERVICE_NAME).or(service).unwrap_or_default(),
+            kind: field(FieldId::ERROR_TYPE).unwrap_or_default(),
+            message: match fields.message {
+                Some(slot) => fields.bytes(text, slot.span),
+                None => text.get(..head).unwrap_or_default(),
+            },
+            trace: match (trace_at, trace) {
+                (Some(at), _) => text.get(at..).unwrap_or_default(),
+                (None, Some(trace)) => fields.bytes(text, trace),
+                (None, None) => field(id).unwrap_or_default(),
+            },
+        };
+        fingerprint::append(&mut digits, parts, &mut scratch);
+        let start = fields.arena.len();
+        fields.arena.extend_from_slice(&digits);
+        let span = Span::arena(start, fields.arena.len());
+        fields.set(FieldId::ERROR_FINGERPRINT, span, Form::Text);
+        fields.scratch = scratch;
+        fields.filled = digits;
     }
 }
 

@@ -4,8 +4,6 @@
 //! quotes an escaped quote does not end it. So a match is a chain of byte searches, linear in the
 //! line: no hole is ever tried at two lengths.
 
-use memchr::memmem::Finder;
-
 use crate::steps::Failure;
 
 /// A compiled pattern.
@@ -30,7 +28,7 @@ enum End {
     Line,
     /// A single byte.
     Byte(u8),
-    Literal(Box<Finder<'static>>),
+    Literal(Vec<u8>),
     /// A literal that begins with a quote that no backslash escapes.
     Quote(Vec<u8>),
 }
@@ -116,7 +114,7 @@ impl Pattern {
                 [] => End::Line,
                 [b'"', ..] if is_quoted => End::Quote(literal),
                 [byte] => End::Byte(*byte),
-                _ => End::Literal(Box::new(Finder::new(&literal).into_owned())),
+                _ => End::Literal(literal),
             };
             is_quoted = next_is_quoted;
             let name = name.clone();
@@ -141,8 +139,7 @@ impl Pattern {
         let literal = match &self.holes.get(n_found)?.end {
             End::Line => return None,
             End::Byte(byte) => std::slice::from_ref(byte),
-            End::Literal(finder) => finder.needle(),
-            End::Quote(literal) => literal,
+            End::Literal(literal) | End::Quote(literal) => literal,
         };
         Some(String::from_utf8_lossy(literal).into_owned())
     }
@@ -171,7 +168,7 @@ impl Pattern {
             let (length, literal) = match &hole.end {
                 End::Line => (Some(rest.len()), 0),
                 End::Byte(byte) => (memchr::memchr(*byte, rest), 1),
-                End::Literal(finder) => (finder.find(rest), finder.needle().len()),
+                End::Literal(literal) => (find_literal(rest, literal), literal.len()),
                 End::Quote(literal) => (find_quote(rest, literal), literal.len()),
             };
             let Some(length) = length else {
@@ -185,6 +182,21 @@ impl Pattern {
         } else {
             Err(Failure::at(from + at, "the text should end here"))
         }
+    }
+}
+
+/// Position of `literal`: of its first byte, then of the rest behind it. Literals are short, and
+/// begin with what separates fields: a search made for long ones costs more than it saves.
+#[inline]
+fn find_literal(text: &[u8], literal: &[u8]) -> Option<usize> {
+    let first = *literal.first()?;
+    let mut at = 0;
+    loop {
+        at += memchr::memchr(first, text.get(at..)?)?;
+        if text[at..].starts_with(literal) {
+            return Some(at);
+        }
+        at += 1;
     }
 }
 

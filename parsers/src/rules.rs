@@ -13,10 +13,12 @@ pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
 
-use crate::Problem;
 use crate::ecs::key_hash;
+use crate::multiline::Multiline;
+use crate::redact::Redaction;
 use crate::span::{Source, Span};
 use crate::steps::{Step, StepDoc};
+use crate::{Problem, StreamContext};
 use condition::Condition;
 pub use examples::{ExampleReport, Fate, Mismatch};
 pub(crate) use explain::Trace;
@@ -28,6 +30,7 @@ pub use read::{EXAMPLE_KEYS, MATCH_KEYS, RULE_KEYS};
 pub(crate) use read::{Reader, did_you_mean};
 pub use run::{RuleCounts, Unmatched};
 pub(crate) use target::{Place, Target, Type, parse as parse_target};
+pub(crate) use yaml::Place as FilePlace;
 
 /// A rule of a [`RuleSet`]: its place in the order of trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +51,35 @@ pub struct RuleSet {
     pub(crate) steps: Vec<Placed>,
     /// Names of attributes, which spans with [`Source::Rules`] point into.
     names_text: Vec<u8>,
+    /// What `redact` steps do, by their numbers.
+    pub(crate) redactions: Vec<Redaction>,
+    /// What is done to every record.
+    pub(crate) redaction: Option<Redaction>,
+    routes: Vec<Route>,
+    /// Some rule says which lines make an event.
+    has_multiline: bool,
+}
+
+/// A destination that rules name: its place in [`RuleSet::routes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub(crate) u32);
+
+impl RouteId {
+    /// The place, from 0: for tables of destinations.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a rule sends a document. What is `None`, or empty, stays as the output says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Route {
+    /// `data_stream.dataset`.
+    pub dataset: Option<String>,
+    /// `data_stream.namespace`.
+    pub namespace: Option<String>,
+    /// Names of the outputs that get it; all when empty.
+    pub outputs: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -59,6 +91,9 @@ struct Rule {
     goes_on: bool,
     /// Longer texts are not given to the rule.
     max_bytes: usize,
+    multiline: Option<Multiline>,
+    /// It is for framing alone: no record is tried on it.
+    is_for_framing: bool,
 }
 
 /// A list of steps: numbers of [`RuleSet::steps`].
@@ -194,6 +229,36 @@ impl RuleSet {
     /// All names in the order the rules are tried.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| rule.name.as_str())
+    }
+
+    /// Redacts every record from now on, whatever its rule.
+    #[must_use]
+    pub fn with_redaction(mut self, redaction: Redaction) -> Self {
+        self.redaction = Some(redaction);
+        self
+    }
+
+    /// Which lines of a stream make an event: what the first rule for it says that says anything.
+    pub fn multiline(&self, stream: &StreamContext) -> Option<&Multiline> {
+        if !self.has_multiline {
+            return None;
+        }
+        self.rules
+            .iter()
+            .filter(|rule| rule.multiline.is_some())
+            .find(|rule| rule.condition.stream_differs(stream).is_none())?
+            .multiline
+            .as_ref()
+    }
+
+    /// A destination; one of another set is empty.
+    pub fn route(&self, route: RouteId) -> Option<&Route> {
+        self.routes.get(route.index())
+    }
+
+    /// All destinations that rules name.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
     }
 
     /// Names of attributes, which spans point into.

@@ -47,7 +47,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -123,12 +123,13 @@ impl TimeWriter {
 }
 
 /// Reads digits and marks from the front of a time.
-struct Cursor<'a> {
-    text: &'a [u8],
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
+    pub(crate) text: &'a [u8],
 }
 
 impl Cursor<'_> {
-    fn digits(&mut self, n: usize) -> Option<i64> {
+    pub(crate) fn digits(&mut self, n: usize) -> Option<i64> {
         let (digits, rest) = self.text.split_at_checked(n)?;
         let mut number = 0;
         for &digit in digits {
@@ -141,7 +142,7 @@ impl Cursor<'_> {
         Some(number)
     }
 
-    fn byte(&mut self, allowed: &[u8]) -> Option<u8> {
+    pub(crate) fn byte(&mut self, allowed: &[u8]) -> Option<u8> {
         let (&first, rest) = self.text.split_first()?;
         if !allowed.contains(&first) {
             return None;
@@ -151,7 +152,7 @@ impl Cursor<'_> {
     }
 
     /// Nanoseconds of a fraction; digits after the ninth are cut off. At least one digit.
-    fn fraction(&mut self) -> Option<i64> {
+    pub(crate) fn fraction(&mut self) -> Option<i64> {
         let n = self.text.iter().take_while(|b| b.is_ascii_digit()).count();
         if n == 0 {
             return None;
@@ -174,6 +175,31 @@ impl Cursor<'_> {
         self.text.is_empty().then_some((second, micros * 1000))
     }
 
+    /// A number of one to `most` digits.
+    pub(crate) fn number(&mut self, most: usize) -> Option<i64> {
+        let digits = self.text.iter().take(most);
+        let n = digits.take_while(|b| b.is_ascii_digit()).count();
+        if n == 0 { None } else { self.digits(n) }
+    }
+
+    /// As [`Cursor::offset`], where more may follow.
+    pub(crate) fn offset_before_more(&mut self) -> Option<i64> {
+        let is_more = |b: &u8| !matches!(b, b'0'..=b'9' | b'+' | b'-' | b':' | b'Z' | b'z');
+        let n = self
+            .text
+            .iter()
+            .position(is_more)
+            .unwrap_or(self.text.len());
+        let (own, rest) = self.text.split_at(n);
+        let mut cursor = Cursor { text: own };
+        let offset = cursor.offset()?;
+        if !cursor.text.is_empty() {
+            return None;
+        }
+        self.text = rest;
+        Some(offset)
+    }
+
     /// `HH:MM:SS` as seconds of the day; a leap second counts as the one after it.
     fn clock(&mut self) -> Option<i64> {
         let hour = self.digits(2)?;
@@ -185,7 +211,7 @@ impl Cursor<'_> {
     }
 
     /// `Z`, `+02:00`, `+0200`, `+02` as seconds east of Greenwich.
-    fn offset(&mut self) -> Option<i64> {
+    pub(crate) fn offset(&mut self) -> Option<i64> {
         let sign = match self.byte(b"Zz+-")? {
             b'Z' | b'z' => return Some(0),
             b'+' => 1,
@@ -202,7 +228,7 @@ impl Cursor<'_> {
     }
 }
 
-fn moment(
+pub(crate) fn moment(
     year: i64,
     month: i64,
     day: i64,
@@ -253,13 +279,9 @@ pub(crate) fn parse_rfc3339(text: &[u8], zone: Zone) -> Option<Moment> {
     moment(year, month, day, second, ns, offset)
 }
 
-/// Reads the time of Apache's and nginx's access logs, `10/Oct/2000:13:55:36 -0700`.
-pub(crate) fn parse_access_log(text: &[u8]) -> Option<Moment> {
-    let mut cursor = Cursor { text };
-    let day = cursor.digits(2)?;
-    cursor.byte(b"/")?;
-    let (name, rest) = cursor.text.split_first_chunk::<3>()?;
-    let month = match name {
+/// The number of a month, from 1.
+pub(crate) fn month_of(name: &[u8; 3]) -> Option<i64> {
+    Some(match name {
         b"Jan" => 1,
         b"Feb" => 2,
         b"Mar" => 3,
@@ -273,7 +295,38 @@ pub(crate) fn parse_access_log(text: &[u8]) -> Option<Moment> {
         b"Nov" => 11,
         b"Dec" => 12,
         _ => return None,
+    })
+}
+
+/// Reads a count from the epoch in units of so many nanoseconds, also with a fraction.
+pub(crate) fn parse_epoch_unit(text: &[u8], unit_ns: i64) -> Option<Moment> {
+    let mut cursor = Cursor { text };
+    let n = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=19).contains(&n) {
+        return None;
+    }
+    let whole: i64 = std::str::from_utf8(text.get(..n)?).ok()?.parse().ok()?;
+    cursor.text = text.get(n..)?;
+    let fraction = match cursor.byte(b".,") {
+        Some(_) => cursor.fraction()?,
+        None => 0,
     };
+    if !cursor.text.is_empty() {
+        return None;
+    }
+    let ns = whole
+        .checked_mul(unit_ns)
+        .and_then(|ns| ns.checked_add(fraction / (NS / unit_ns)));
+    Some(ns.map_or(Moment::OutOfRange, Moment::At))
+}
+
+/// Reads the time of Apache's and nginx's access logs, `10/Oct/2000:13:55:36 -0700`.
+pub(crate) fn parse_access_log(text: &[u8]) -> Option<Moment> {
+    let mut cursor = Cursor { text };
+    let day = cursor.digits(2)?;
+    cursor.byte(b"/")?;
+    let (name, rest) = cursor.text.split_first_chunk::<3>()?;
+    let month = month_of(name)?;
     cursor.text = rest;
     cursor.byte(b"/")?;
     let year = cursor.digits(4)?;

@@ -40,23 +40,14 @@ impl<'w> Text<'w> {
         }
     }
 
-    /// Lets `write` append a text, which must be valid UTF-8; gives its range. When `write`
-    /// fails, nothing is appended.
-    pub(crate) fn append<E>(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(usize, usize), E> {
+    /// Appends a text, which must be valid UTF-8; gives its range.
+    pub(crate) fn append(&mut self, text: &[u8]) -> (usize, usize) {
         if self.grown.is_empty() {
             self.grown.extend_from_slice(self.line);
         }
         let start = self.grown.len();
-        match write(self.grown) {
-            Ok(()) => Ok((start, self.grown.len())),
-            Err(error) => {
-                self.grown.truncate(start);
-                Err(error)
-            }
-        }
+        self.grown.extend_from_slice(text);
+        (start, self.grown.len())
     }
 }
 

@@ -38,7 +38,7 @@ const METADATA_CACHE_BYTES: usize = 64 << 20;
 /// # Errors
 /// When a part cannot start: what it says is for the operator.
 pub(super) fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
-    let rules = build::rules(&config.rules).map_err(|problems| {
+    let rules = build::rules(&config.rules, &config.redact).map_err(|problems| {
         let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("cannot load the rules:\n{}", list.join("\n"))
     })?;
@@ -122,6 +122,7 @@ async fn serve(
         ));
         let refusing = Arc::clone(&sender);
         views.push(OutputView {
+            name: output.name.clone(),
             router: Arc::new(build::router(output)),
             refused: Arc::new(move || refusing.refused()),
             optional: output.optional,
@@ -338,7 +339,7 @@ fn reload(
 ) -> anyhow::Result<()> {
     let new: AggregatorConfig = config::load(path, &config::Environment::process())
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let rules = build::rules(&new.rules).map_err(|problems| {
+    let rules = build::rules(&new.rules, &new.redact).map_err(|problems| {
         let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", list.join("\n"))
     })?;

@@ -172,6 +172,20 @@ impl Router {
     }
 }
 
+/// The data stream of a document that a rule sends elsewhere than `index`, the stream's own. A
+/// name that is no data stream's stays.
+pub(super) fn routed(index: &str, dataset: Option<&str>, namespace: Option<&str>) -> String {
+    // Neither part holds a hyphen: `part` sees to it.
+    let mut parts = index.splitn(3, '-');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("logs"), Some(own_dataset), Some(own_namespace)) => data_stream_name(
+            dataset.unwrap_or(own_dataset),
+            namespace.unwrap_or(own_namespace),
+        ),
+        _ => index.to_owned(),
+    }
+}
+
 /// The index name for a record of `time_ns` (nanoseconds since the epoch, UTC).
 pub(super) fn dated_index(pattern: &str, time_ns: i64) -> String {
     let time = jiff::Timestamp::from_nanosecond(i128::from(time_ns))
@@ -251,6 +265,20 @@ mod tests {
             router.place(lookup),
             Place::Fixed("logs-app.shop_eu-unknown".into())
         );
+    }
+
+    #[test]
+    fn rules_change_parts_of_a_data_streams_name() {
+        let own = "logs-kubernetes.container_logs-default";
+        assert_eq!(
+            routed(own, Some("Nginx-access"), None),
+            "logs-nginx_access-default"
+        );
+        assert_eq!(
+            routed(own, None, Some("shop")),
+            "logs-kubernetes.container_logs-shop"
+        );
+        assert_eq!(routed("other", Some("a"), Some("b")), "other");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum BodyEncoding {
 
 /// One output as workers see it.
 pub struct OutputView {
+    /// Its name, for rules that send documents to some outputs only.
+    pub name: String,
     /// Names places.
     pub router: Arc<Router>,
     /// Tells the places that refuse documents and have no room left to park them (DELIVERY
@@ -116,6 +118,46 @@ enum Destination<'a> {
     None,
     Fixed(u16),
     Dated(&'a str),
+}
+
+/// Where one output puts a document that a rule sends somewhere.
+#[derive(Debug, Clone, Copy)]
+enum Routed {
+    /// Nowhere: the rule names other outputs.
+    Nowhere,
+    /// Where all documents of the stream go.
+    AsAll,
+    To(u16),
+}
+
+impl Routed {
+    /// Where the document goes, given where all of its stream go.
+    fn of<'d>(self, all: &Destination<'d>) -> Destination<'d> {
+        match (all, self) {
+            (Destination::None, _) | (_, Routed::Nowhere) => Destination::None,
+            (Destination::Fixed(_), Routed::To(target)) => Destination::Fixed(target),
+            (Destination::Fixed(target), Routed::AsAll) => Destination::Fixed(*target),
+            (Destination::Dated(pattern), _) => Destination::Dated(pattern),
+        }
+    }
+}
+
+/// A rule's `multiline`, as framing asks it.
+#[derive(Debug)]
+struct Multiline<'r>(&'r parsers::Multiline);
+
+impl framing::EventRule for Multiline<'_> {
+    fn relation(&self, previous: &[u8], line: &[u8]) -> framing::Relation {
+        match self.0.joins(previous, line) {
+            Some(true) => framing::Relation::Joins,
+            Some(false) => framing::Relation::Starts,
+            None => framing::Relation::Unknown,
+        }
+    }
+
+    fn ends(&self, line: &[u8]) -> bool {
+        self.0.ends(line)
+    }
 }
 
 /// A worker's scratch memory, reused from batch to batch.
@@ -247,16 +289,26 @@ impl Worker {
             .map(|chunk| chunk.suspect)
             .max()
             .unwrap_or(Suspect::No);
-        let options = framing::Options {
+        let mut options = framing::Options {
             lines_only: suspect == Suspect::Lines,
             ..self.shared.framing
         };
+        let rule = metas
+            .first()
+            .and_then(|meta| self.rules.multiline(&meta.context))
+            .map(Multiline);
+        if let Some(Multiline(rule)) = &rule {
+            options.max_lines = rule.max_lines().unwrap_or(options.max_lines);
+            options.max_event = rule.max_bytes().unwrap_or(options.max_event);
+            options.max_gap_ns = rule.timeout_ns().unwrap_or(options.max_gap_ns);
+        }
         self.frames.clear();
-        framing::frame(
+        framing::frame_with(
             format_of(first.framing),
             &inputs,
             flush_of(first.flush),
             &options,
+            rule.as_ref().map(|rule| rule as &dyn framing::EventRule),
             &mut self.frames,
         );
 
@@ -309,12 +361,15 @@ impl Worker {
         // The places of a stream's documents are looked up when the stream changes, not a record.
         let mut at = usize::MAX;
         let mut destinations: Vec<Destination<'_>> = Vec::new();
+        let mut routed: Vec<Routed> = Vec::new();
+        let mut routed_by = None;
         for record in self.frames.records() {
             let input = record.input as usize;
             let meta = &metas[input];
             if input != at {
                 at = input;
                 destinations.clear();
+                routed_by = None;
                 for (number, fragment) in processed.fragments.iter_mut().enumerate() {
                     destinations.push(destination(
                         &self.refused[number],
@@ -351,7 +406,7 @@ impl Worker {
             counts.records += 1;
             counts.bytes += record.length;
             self.document.clear();
-            match self
+            let route = match self
                 .parser
                 .append_document(&view, &meta.context, &mut self.document)
             {
@@ -362,19 +417,65 @@ impl Worker {
                 }
                 Outcome::Document(document) => {
                     counts.unparsed += u64::from(document.tags.contains(Tag::Unparsed));
+                    document.route
+                }
+            };
+            if route.is_some() && route != routed_by {
+                routed_by = route;
+                routed.clear();
+                if let Some(route) = route.and_then(|route| self.rules.route(route)) {
+                    routed.extend(self.routed(route, meta, &mut processed.fragments));
                 }
             }
             self.document.push(b'\n');
             let id = store::document_id(record.stream, record.offset, record.hash);
             let time_ns = record.time_ns.unwrap_or(now_ns);
-            for (fragment, destination) in processed.fragments.iter_mut().zip(&destinations) {
-                append(fragment, destination, meta, time_ns, &id, &self.document);
+            let outputs = processed.fragments.iter_mut().zip(&destinations);
+            for (number, (fragment, destination)) in outputs.enumerate() {
+                let own = match route {
+                    Some(_) => routed.get(number).copied().unwrap_or(Routed::AsAll),
+                    None => Routed::AsAll,
+                };
+                let destination = own.of(destination);
+                append(fragment, &destination, meta, time_ns, &id, &self.document);
             }
         }
         dropped.append(metas, doubt_since_ms, now_ms, &mut processed.fragments);
         if let Some(meta) = metas.first() {
             self.shared.metrics.group(&meta.namespace, &counts);
         }
+    }
+
+    /// Where each output puts the documents of a stream that a rule sends to `route`. A route
+    /// whose outputs are all unknown leads to all of them: no document goes nowhere.
+    fn routed(
+        &self,
+        route: &parsers::Route,
+        meta: &StreamMeta,
+        fragments: &mut [Fragment],
+    ) -> Vec<Routed> {
+        let outputs = &self.shared.outputs;
+        let is_named = |output: &OutputView| route.outputs.contains(&output.name);
+        let are_some = outputs.iter().any(is_named);
+        let has_name = route.dataset.is_some() || route.namespace.is_some();
+        let to = |(number, fragment): (usize, &mut Fragment)| {
+            let (Some(output), Some(place)) = (outputs.get(number), meta.places.get(number)) else {
+                return Routed::AsAll;
+            };
+            if are_some && !is_named(output) {
+                return Routed::Nowhere;
+            }
+            match place {
+                Place::Fixed(index) if has_name => {
+                    let (dataset, namespace) = (&route.dataset, &route.namespace);
+                    let index =
+                        super::route::routed(index, dataset.as_deref(), namespace.as_deref());
+                    Routed::To(fragment.target(&index, &meta.namespace))
+                }
+                Place::Fixed(_) | Place::Dated(_) => Routed::AsAll,
+            }
+        };
+        fragments.iter_mut().enumerate().map(to).collect()
     }
 
     /// Lines that came one by one, each a record of its own: parsed as those of files are. They
@@ -442,10 +543,15 @@ impl Worker {
                     self.document.push(b'\n');
                     let hash = xxhash_rust::xxh3::xxh3_64(&line.text) as u32;
                     let id = store::document_id(stream, offset, hash);
-                    for (fragment, destination) in fragments.iter_mut().zip(&destinations) {
+                    let route = document.route.and_then(|route| self.rules.route(route));
+                    let routed = route.map(|route| self.routed(route, &meta, &mut fragments));
+                    let routed = routed.unwrap_or_default();
+                    let outputs = fragments.iter_mut().zip(&destinations);
+                    for (number, (fragment, destination)) in outputs.enumerate() {
+                        let own = routed.get(number).copied().unwrap_or(Routed::AsAll);
                         append(
                             fragment,
-                            destination,
+                            &own.of(destination),
                             &meta,
                             line.time_ns,
                             &id,

@@ -59,7 +59,13 @@ impl Joiner<'_, '_> {
     }
 
     /// Where in the message of `lines` the trace starts.
-    fn trace_at(&self, lines: &[Line], head: usize) -> Option<u32> {
+    fn trace_at(&self, lines: &[Line], mut head: usize) -> Option<u32> {
+        // Lines that a rule has joined need not be a trace; if one is among them, its head says so.
+        if self.rule.is_some() && head == 0 {
+            head = lines.iter().position(|line| {
+                trace::is_head(line.piece.bytes(self.inputs, &self.frames.arena))
+            })?;
+        }
         let before = lines[..head]
             .iter()
             .map(|line| line.piece.length + 1)

@@ -166,6 +166,14 @@ impl<'n> Options<'n> {
             .collect()
     }
 
+    /// Fields that a step reads only: one or a list.
+    pub(crate) fn sources(&self, reader: &mut Reader<'_>, name: &str) -> Vec<Field> {
+        self.texts(name)
+            .into_iter()
+            .filter_map(|(place, text)| reader.source(text, place))
+            .collect()
+    }
+
     /// Keys and values of a map; nothing when it is not given.
     pub(crate) fn map(&self, name: &str) -> &'n [(Key, Node)] {
         match self.node(name).map(|node| &node.value) {

@@ -10,8 +10,10 @@ use super::examples::{Expected, Test};
 use super::options::{self, Options};
 use super::target::{self, Target};
 use super::yaml::{self, Key, Node, Place, Value};
-use super::{Block, Field, Placed, Rule, RuleId, RuleSet};
+use super::{Block, Field, Placed, Route, Rule, RuleId, RuleSet};
 use crate::Problem;
+use crate::multiline::Multiline;
+use crate::redact::Redaction;
 use crate::steps::{Entry, Need, OptionDoc, OptionKind, Step, StepDoc, entries};
 
 /// Text given to a rule that sets no limit of its own. Framing's limit is the same by default.
@@ -202,6 +204,7 @@ pub(super) fn files(
             targets: Vec::new(),
             library: &library,
             using: Vec::new(),
+            multiline: None,
         };
         for node in documents.iter().filter(|node| !node.is_null()) {
             reader.rule(node, tests);
@@ -285,6 +288,8 @@ pub(crate) struct Reader<'a> {
     library: &'a Library,
     /// Rules whose steps are being read through `use`, the innermost last.
     using: Vec<String>,
+    /// What the rule at hand says of lines.
+    multiline: Option<Multiline>,
 }
 
 impl Reader<'_> {
@@ -316,6 +321,18 @@ impl Reader<'_> {
         }
     }
 
+    /// As [`Reader::field`], for a field that a step only reads: the stream's metadata is among
+    /// them.
+    pub(crate) fn source(&mut self, text: &str, place: Place) -> Option<Field> {
+        match target::parse_source(text) {
+            Ok(target) => Some(self.set.field(target)),
+            Err((what, hint)) => {
+                self.report(place, what, hint);
+                None
+            }
+        }
+    }
+
     /// Like [`Reader::field`], for the field of a pattern's hole: reports when the rule fills it
     /// already.
     pub(crate) fn capture(&mut self, text: &str, place: Place) -> Option<Field> {
@@ -329,6 +346,50 @@ impl Reader<'_> {
         }
         self.targets.push(field.target.clone());
         Some(field)
+    }
+
+    /// Adds what a `redact` step does; gives its number.
+    pub(crate) fn add_redaction(&mut self, redaction: Redaction) -> u32 {
+        self.set.redactions.push(redaction);
+        self.set.redactions.len() as u32 - 1
+    }
+
+    /// Says which lines of the rule's streams make an event.
+    pub(crate) fn set_multiline(&mut self, multiline: Multiline) {
+        self.multiline = Some(multiline);
+    }
+
+    /// Adds a destination; gives its number.
+    pub(crate) fn add_route(&mut self, route: Route) -> u32 {
+        let routes = &mut self.set.routes;
+        let index = routes.iter().position(|known| *known == route);
+        index.unwrap_or_else(|| {
+            routes.push(route);
+            routes.len() - 1
+        }) as u32
+    }
+
+    /// A secret: a text in which `${NAME}` stands for a variable of the environment. `None` when
+    /// a variable is not set, which is reported.
+    pub(crate) fn secret(&mut self, text: &str, place: Place) -> Option<String> {
+        let mut secret = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let Some((name, behind)) = after.split_once('}') else {
+                break;
+            };
+            secret.push_str(before);
+            match std::env::var(name) {
+                Ok(value) => secret.push_str(&value),
+                Err(_) => {
+                    self.report(place, format!("the variable `{name}` is not set"), None);
+                    return None;
+                }
+            }
+            rest = behind;
+        }
+        secret.push_str(rest);
+        Some(secret)
     }
 
     /// Steps that a step holds.
@@ -435,6 +496,7 @@ impl Reader<'_> {
             return;
         }
         self.targets.clear();
+        self.multiline = None;
         let mut name = None;
         let mut condition = Condition::default();
         let mut steps = None;
@@ -477,12 +539,21 @@ impl Reader<'_> {
                 example,
             });
         }
+        let multiline = self.multiline.take();
+        self.set.has_multiline |= multiline.is_some();
+        let is_multiline = |id: &u32| {
+            let placed = self.set.steps.get(*id as usize);
+            placed.is_some_and(|placed| placed.doc.name == "multiline")
+        };
+        let is_for_framing = steps.0.iter().all(is_multiline);
         self.set.rules.push(Rule {
             name,
             condition,
             steps,
             goes_on,
             max_bytes,
+            multiline,
+            is_for_framing,
         });
     }
 

@@ -170,6 +170,9 @@ impl Runner {
             else {
                 continue;
             };
+            if rule.is_for_framing {
+                continue;
+            }
             if is_explained
                 && !self.any_stream
                 && let Some((is_not, part)) = rule.condition.stream_differs(stream)
@@ -242,8 +245,14 @@ impl Runner {
         self.candidates.clear();
         self.is_named = false;
         self.is_unknown = false;
+        let is_for_framing = |rule: RuleId| {
+            let rule = rules.rules.get(rule.index());
+            rule.is_some_and(|rule| rule.is_for_framing)
+        };
         if let Some(only) = self.only {
-            self.candidates.push(only.0);
+            if !is_for_framing(only) {
+                self.candidates.push(only.0);
+            }
             return;
         }
         if let Some(name) = ANNOTATIONS.iter().find_map(|key| stream.get(key)) {
@@ -256,8 +265,9 @@ impl Runner {
             self.is_unknown = !matches!(name, "json" | "logfmt");
         }
         let any = self.any_stream;
-        let fits =
-            |(_, rule): &(usize, &Rule)| any || rule.condition.stream_differs(stream).is_none();
+        let fits = |(_, rule): &(usize, &Rule)| {
+            !rule.is_for_framing && (any || rule.condition.stream_differs(stream).is_none())
+        };
         let fitting = rules.rules.iter().enumerate().filter(fits);
         self.candidates
             .extend(fitting.map(|(index, _)| index as u32));

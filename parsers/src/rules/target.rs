@@ -16,7 +16,7 @@ pub(crate) enum Type {
 impl Type {
     pub(crate) const NAMES: [&'static str; 6] = ["string", "int", "float", "bool", "ip", "time"];
 
-    fn find(name: &str) -> Option<Type> {
+    pub(crate) fn find(name: &str) -> Option<Type> {
         Some(match name {
             "string" => Type::String,
             "int" => Type::Int,
@@ -43,6 +43,8 @@ pub(crate) enum Place {
     Field(FieldId),
     /// `attributes.` and this name.
     Attribute(String),
+    /// A field of the stream's metadata: it can be read only.
+    Metadata(String),
 }
 
 /// Where a value goes, and its type.
@@ -91,7 +93,7 @@ pub(crate) fn parse(text: &str) -> Result<Target, (String, Option<String>)> {
             Kind::Ip => (Type::Ip, &[Type::Ip]),
             Kind::Date => (Type::Time, &[Type::Time]),
         },
-        Place::Nowhere | Place::Attribute(_) => (
+        Place::Nowhere | Place::Attribute(_) | Place::Metadata(_) => (
             Type::String,
             &[
                 Type::String,
@@ -116,6 +118,32 @@ pub(crate) fn parse(text: &str) -> Result<Target, (String, Option<String>)> {
         ));
     }
     Ok(Target { place, kind })
+}
+
+/// As [`parse`], for a field that is only read: the stream's metadata is among them.
+///
+/// # Errors
+///
+/// What is wrong, and a hint.
+pub(crate) fn parse_source(text: &str) -> Result<Target, (String, Option<String>)> {
+    const METADATA: &[&str] = &[
+        "kubernetes",
+        "container",
+        "labels",
+        "cloud",
+        "host",
+        "orchestrator",
+        "agent",
+        "input",
+    ];
+    let root = text.split('.').next().unwrap_or_default();
+    let is_metadata = METADATA.contains(&root) && FieldId::find(text).is_none();
+    if is_metadata || text == "log.file.path" {
+        let place = Place::Metadata(text.to_owned());
+        let kind = Type::String;
+        return Ok(Target { place, kind });
+    }
+    parse(text)
 }
 
 fn place(name: &str) -> Result<Place, (String, Option<String>)> {

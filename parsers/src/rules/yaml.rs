@@ -65,6 +65,11 @@ impl Node {
         }
     }
 
+    /// Whether it stood in quotes: a text, whatever it looks like.
+    pub(crate) fn is_quoted(&self) -> bool {
+        matches!(&self.value, Value::Scalar(_, false))
+    }
+
     /// The texts of a list, or the one text, each with its place.
     pub(crate) fn texts(&self) -> Vec<(Place, &str)> {
         match &self.value {

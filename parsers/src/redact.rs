@@ -1,0 +1,540 @@
+//! Keeping secrets out of documents.
+//!
+//! Works last, on what would be written: the message, the text of every field, and the texts
+//! within objects; so nothing that a rule does afterwards brings a secret back. What is found is
+//! replaced in the bytes of the value; JSON stays JSON, since no detector's find reaches over a
+//! quote.
+
+mod detect;
+
+use ring::hmac;
+
+pub use detect::Detector;
+
+use crate::Tag;
+use crate::ecs::FieldId;
+use crate::escape;
+use crate::expression::Expression;
+use crate::fields::{Fields, Form, Slot};
+use crate::json::{Member, ValueKind, scan};
+use crate::span::{Bytes, Source, Span};
+use crate::steps::hash::append_hash;
+
+/// Digits of a keyed hash that replace a secret: enough to tell people apart.
+const HASH_DIGITS: usize = 16;
+
+/// What to look for, and what becomes of it.
+#[derive(Debug)]
+pub struct Redaction {
+    detectors: Vec<Detector>,
+    expressions: Vec<(String, Expression)>,
+    keys: bool,
+    action: Action,
+}
+
+#[derive(Debug)]
+enum Action {
+    /// `[redacted:email]`.
+    Replace,
+    /// `[email:1f3a…]`.
+    Hash(hmac::Key),
+    /// The field as a whole goes; in the message as [`Action::Replace`].
+    Drop,
+}
+
+/// Options of a [`Redaction`].
+#[derive(Debug, Clone, Default)]
+pub struct RedactionOptions {
+    /// What to look for.
+    pub detectors: Vec<Detector>,
+    /// Names and expressions of one's own, in the syntax of the `regex` crate.
+    pub expressions: Vec<(String, String)>,
+    /// Values of fields whose name sounds like a secret, whatever they look like.
+    pub secret_names: bool,
+    /// Replace by a hash with this key, so that equal values can still be counted.
+    pub hash_key: Option<Vec<u8>>,
+    /// Remove the field as a whole.
+    pub drop: bool,
+}
+
+impl RedactionOptions {
+    /// All detectors but that of IP addresses, which most want to see, and secret names.
+    pub fn usual() -> Self {
+        Self {
+            detectors: Detector::ALL
+                .into_iter()
+                .filter(|detector| *detector != Detector::Ip)
+                .collect(),
+            secret_names: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl Redaction {
+    /// Compiles.
+    ///
+    /// # Errors
+    ///
+    /// The expression that is none, and why.
+    pub fn new(options: &RedactionOptions) -> Result<Redaction, String> {
+        let mut expressions = Vec::new();
+        for (name, text) in &options.expressions {
+            let expression =
+                Expression::compile(text).map_err(|what| format!("`{name}`: {what}"))?;
+            expressions.push((name.clone(), expression));
+        }
+        // In the order in which they do not take each other's finds.
+        let is_given = |detector: &Detector| options.detectors.contains(detector);
+        Ok(Redaction {
+            detectors: Detector::ALL.into_iter().filter(is_given).collect(),
+            expressions,
+            keys: options.secret_names,
+            action: match (&options.hash_key, options.drop) {
+                (Some(key), _) => Action::Hash(crate::steps::hash::key(key)),
+                (None, true) => Action::Drop,
+                (None, false) => Action::Replace,
+            },
+        })
+    }
+
+    /// Redacts a record's fields, and its message, which is `line[..n_line]` when no field says
+    /// otherwise.
+    pub(crate) fn apply(&self, line: &[u8], n_line: usize, rules: &[u8], fields: &mut Fields) {
+        let mut finds = std::mem::take(&mut fields.finds);
+        let mut text = std::mem::take(&mut fields.scratch);
+        let mut is_redacted = false;
+        let message = fields.message.unwrap_or(Slot {
+            span: Span::line(0, n_line),
+            form: Form::Text,
+        });
+        if self.rewrite_slot(
+            fields.bytes(line, message.span),
+            message.form,
+            &mut finds,
+            &mut text,
+        ) {
+            let span = write(fields, &text);
+            fields.message = Some(Slot {
+                span,
+                form: message.form,
+            });
+            is_redacted = true;
+        }
+        let used = fields.used;
+        for id in used.iter() {
+            let slot = fields.slot(id);
+            let value = fields.bytes(line, slot.span);
+            if !self.may_redact(id, value)
+                || !self.rewrite_slot(value, slot.form, &mut finds, &mut text)
+            {
+                continue;
+            }
+            is_redacted = true;
+            fields.used.remove(id);
+            if !matches!(self.action, Action::Drop) {
+                let span = write(fields, &text);
+                fields.set(id, span, slot.form);
+            }
+        }
+        for index in 0..fields.members.len() {
+            is_redacted |= self.member(index, line, rules, fields, &mut finds, &mut text);
+        }
+        if is_redacted {
+            fields.tags.insert(Tag::Redacted);
+        }
+        fields.finds = finds;
+        fields.scratch = text;
+    }
+
+    /// Fields of fixed types hold no secrets; but addresses are what one detector looks for, and
+    /// then the whole field goes, as no other text fits it.
+    fn may_redact(&self, id: FieldId, value: &[u8]) -> bool {
+        use crate::ecs::Kind;
+        match id.kind() {
+            Kind::Keyword => !value.is_empty(),
+            Kind::Ip | Kind::Long | Kind::Float | Kind::Bool | Kind::Date => false,
+        }
+    }
+
+    fn member(
+        &self,
+        index: usize,
+        line: &[u8],
+        rules: &[u8],
+        fields: &mut Fields,
+        finds: &mut Vec<Find>,
+        text: &mut Vec<u8>,
+    ) -> bool {
+        let Some(member) = fields.members.get(index).copied().filter(|m| !m.taken) else {
+            return false;
+        };
+        // JSON that cannot be copied as it is, is first written as it will be.
+        let mut clean = std::mem::take(&mut fields.filled);
+        clean.clear();
+        if member.dirty && member.value.source == Source::Line {
+            let start = member.value.start as usize;
+            let (taken, rewriter) = (&fields.taken, &mut fields.rewriter);
+            rewriter.start();
+            rewriter.append_value(&mut clean, line, start, 2, taken);
+            let changed = fields.rewriter.tags;
+            fields.tags.union(changed);
+        }
+        let is_changed = self.member_text(member, line, &clean, rules, fields, finds, text);
+        fields.filled = clean;
+        if is_changed {
+            let drops = matches!(self.action, Action::Drop);
+            let is_json = matches!(text.first(), Some(b'"' | b'{' | b'['))
+                && matches!(
+                    member.kind,
+                    ValueKind::String | ValueKind::Object | ValueKind::Array
+                );
+            let span = write(fields, text);
+            if let Some(member) = fields.members.get_mut(index) {
+                member.value = span;
+                member.taken = drops;
+                member.dirty = false;
+                if !is_json {
+                    member.kind = ValueKind::Text;
+                }
+            }
+        }
+        is_changed
+    }
+
+    /// Writes what a member's value becomes; false when it stays.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "scratch memory, lent piece by piece"
+    )]
+    fn member_text(
+        &self,
+        member: Member,
+        line: &[u8],
+        clean: &[u8],
+        rules: &[u8],
+        fields: &Fields,
+        finds: &mut Vec<Find>,
+        text: &mut Vec<u8>,
+    ) -> bool {
+        let arena = &fields.arena;
+        let bytes = Bytes { line, arena, rules };
+        let value = match clean {
+            [] => bytes.of(member.value),
+            clean => clean,
+        };
+        let is_secret = self.keys
+            && !matches!(member.kind, ValueKind::Null | ValueKind::Bool)
+            && detect::is_secret_name(bytes.of(member.key))
+            && !value.is_empty();
+        match member.kind {
+            _ if is_secret => {
+                // A text of its own, whatever the value was: it begins with a letter.
+                text.clear();
+                self.append_replacement(text, "secret", value);
+                if matches!(
+                    member.kind,
+                    ValueKind::String | ValueKind::Object | ValueKind::Array
+                ) {
+                    text.insert(0, b'"');
+                    text.push(b'"');
+                }
+                true
+            }
+            ValueKind::Text | ValueKind::Number => self.rewrite(value, finds, text),
+            ValueKind::String | ValueKind::Object | ValueKind::Array => {
+                self.rewrite_json(value, finds, text)
+            }
+            ValueKind::Bool | ValueKind::Null => false,
+        }
+    }
+
+    fn rewrite_slot(
+        &self,
+        value: &[u8],
+        form: Form,
+        finds: &mut Vec<Find>,
+        text: &mut Vec<u8>,
+    ) -> bool {
+        match form {
+            Form::Text => self.rewrite(value, finds, text),
+            Form::Json => self.rewrite_json(value, finds, text),
+        }
+    }
+
+    /// Writes a text with what is found replaced; false when nothing is found.
+    fn rewrite(&self, value: &[u8], finds: &mut Vec<Find>, text: &mut Vec<u8>) -> bool {
+        self.find_all(value, finds);
+        if finds.is_empty() {
+            return false;
+        }
+        text.clear();
+        self.append_replaced(value, finds, text);
+        true
+    }
+
+    /// As [`Redaction::rewrite`], for JSON: texts within it, numbers, values of secret names.
+    fn rewrite_json(&self, json: &[u8], finds: &mut Vec<Find>, text: &mut Vec<u8>) -> bool {
+        text.clear();
+        let (mut done, mut at) = (0, 0);
+        let mut is_changed = false;
+        let mut after_secret = false;
+        while let Some(byte) = json.get(at) {
+            let (start, end) = match byte {
+                b'"' => match scan::string(json, at + 1) {
+                    Some(string) => (at + 1, string.end),
+                    None => break,
+                },
+                b'0'..=b'9' | b'-' => {
+                    let rest = json[at..].iter();
+                    let n = rest
+                        .take_while(|b| {
+                            b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'e' | b'E' | b'+')
+                        })
+                        .count();
+                    (at, at + n)
+                }
+                _ => {
+                    at += 1;
+                    continue;
+                }
+            };
+            let value = &json[start..end];
+            let is_string = *byte == b'"';
+            at = end + usize::from(is_string);
+            let is_key = is_string && json.get(scan::skip_space(json, at)) == Some(&b':');
+            if is_key {
+                after_secret = self.keys && detect::is_secret_name(value);
+                continue;
+            }
+            let is_secret = std::mem::take(&mut after_secret) && !value.is_empty();
+            // What is found must not begin or end within an escape.
+            let mut plain = Vec::new();
+            let has_escapes = memchr::memchr(b'\\', value).is_some();
+            if has_escapes {
+                scan::unescape(&mut plain, value);
+            }
+            let value = if has_escapes { &plain } else { value };
+            if !is_secret {
+                self.find_all(value, finds);
+                if finds.is_empty() {
+                    continue;
+                }
+            }
+            is_changed = true;
+            text.extend_from_slice(&json[done..start]);
+            done = end;
+            // A number that is replaced becomes text.
+            if !is_string {
+                text.push(b'"');
+            }
+            match is_secret {
+                true => self.append_replacement(text, "secret", value),
+                false if has_escapes => {
+                    let mut replaced = Vec::new();
+                    self.append_replaced(value, finds, &mut replaced);
+                    escape::append_escaped(text, &replaced);
+                }
+                false => self.append_replaced(value, finds, text),
+            }
+            if !is_string {
+                text.push(b'"');
+            }
+        }
+        text.extend_from_slice(json.get(done..).unwrap_or_default());
+        is_changed
+    }
+
+    /// All places, in their order, none within another.
+    fn find_all(&self, value: &[u8], finds: &mut Vec<Find>) {
+        finds.clear();
+        for (number, detector) in self.detectors.iter().enumerate() {
+            let mut from = 0;
+            while let Some((start, end)) = detector.next(value, from) {
+                finds.push(Find { start, end, number });
+                from = end.max(from + 1);
+            }
+        }
+        for (number, (_, expression)) in self.expressions.iter().enumerate() {
+            let number = self.detectors.len() + number;
+            expression.find_each(value, |start, end| {
+                if start < end {
+                    finds.push(Find { start, end, number });
+                }
+            });
+        }
+        if finds.len() > 1 {
+            finds.sort_by_key(|find| (find.start, find.number));
+            let mut end = 0;
+            finds.retain(|find| {
+                let is_free = find.start >= end;
+                if is_free {
+                    end = find.end;
+                }
+                is_free
+            });
+        }
+    }
+
+    fn append_replaced(&self, value: &[u8], finds: &[Find], text: &mut Vec<u8>) {
+        let mut done = 0;
+        for find in finds {
+            text.extend_from_slice(&value[done..find.start]);
+            let name = match self.detectors.get(find.number) {
+                Some(detector) => detector.name(),
+                None => self
+                    .expressions
+                    .get(find.number - self.detectors.len())
+                    .map_or("", |(name, _)| name),
+            };
+            self.append_replacement(text, name, &value[find.start..find.end]);
+            done = find.end;
+        }
+        text.extend_from_slice(&value[done..]);
+    }
+
+    fn append_replacement(&self, text: &mut Vec<u8>, name: &str, secret: &[u8]) {
+        match &self.action {
+            Action::Replace | Action::Drop => {
+                text.extend_from_slice(b"[redacted:");
+                escape::append_escaped(text, name.as_bytes());
+            }
+            Action::Hash(key) => {
+                text.push(b'[');
+                escape::append_escaped(text, name.as_bytes());
+                text.push(b':');
+                append_hash(text, secret, Some(key), HASH_DIGITS);
+            }
+        }
+        text.push(b']');
+    }
+}
+
+/// Where something was found, and by which of the detectors and expressions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Find {
+    start: usize,
+    end: usize,
+    number: usize,
+}
+
+fn write(fields: &mut Fields, text: &[u8]) -> Span {
+    let start = fields.arena.len();
+    fields.arena.extend_from_slice(text);
+    Span::arena(start, fields.arena.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn redact(options: &RedactionOptions, text: &str) -> String {
+        let redaction = Redaction::new(options).unwrap();
+        let (mut finds, mut out) = (Vec::new(), Vec::new());
+        match redaction.rewrite(text.as_bytes(), &mut finds, &mut out) {
+            true => String::from_utf8(out).unwrap(),
+            false => text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn secrets_are_found_and_others_left() {
+        let all = RedactionOptions {
+            detectors: Detector::ALL.to_vec(),
+            ..RedactionOptions::default()
+        };
+        let check = |text: &str, expected: &str| assert_eq!(redact(&all, text), expected);
+        check(
+            "mail to bob.x+1@mail.example.org.",
+            "mail to [redacted:email].",
+        );
+        check(
+            "user@localhost, @ alone, a@b",
+            "user@localhost, @ alone, a@b",
+        );
+        check("card 4111 1111 1111 1111 paid", "card [redacted:card] paid");
+        check(
+            "card 4111111111111112 id 1234567890123456",
+            "card 4111111111111112 id 1234567890123456",
+        );
+        check("5500-0055-5555-5559,x", "[redacted:card],x");
+        check("took 0.4111111111111111", "took 0.4111111111111111");
+        check(
+            "IBAN DE89 3704 0044 0532 0130 00 ok",
+            "IBAN [redacted:iban] ok",
+        );
+        check("GB82WEST12345698765432", "[redacted:iban]");
+        check("DE00370400440532013000", "DE00370400440532013000");
+        check(
+            "from 10.1.2.3:8080 and 2001:db8::1.",
+            "from [redacted:ip]:8080 and [redacted:ip].",
+        );
+        check(
+            "version 1.2.3.4.5 at 12:30:45",
+            "version 1.2.3.4.5 at 12:30:45",
+        );
+        check(
+            "t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-_1 x",
+            "t=[redacted:jwt] x",
+        );
+        check("key AKIAIOSFODNN7EXAMPLE.", "key [redacted:aws_key].");
+        check(
+            "Authorization: Bearer abcdef123456",
+            "Authorization: Bearer [redacted:bearer]",
+        );
+        check(
+            "a basic understanding of things",
+            "a basic understanding of things",
+        );
+        check(
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- x",
+            "[redacted:private_key] x",
+        );
+        check("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----");
+        check(
+            "postgres://bob:s3cret@db/x",
+            "postgres://bob:[redacted:password]@db/x",
+        );
+        check(
+            "login password=s3cret, user=bob",
+            "login password=[redacted:password], user=bob",
+        );
+        check(
+            r#"{"db_password": "a b", "n":1}"#,
+            r#"{"db_password": "[redacted:password]", "n":1}"#,
+        );
+        check("X-Api-Key: 123 y", "X-Api-Key: [redacted:password] y");
+        check("password: null", "password: null");
+        check("keyword=abc", "keyword=abc");
+    }
+
+    #[test]
+    fn hashes_tell_equal_values() {
+        let options = RedactionOptions {
+            hash_key: Some(b"k".to_vec()),
+            ..RedactionOptions::usual()
+        };
+        let text = redact(&options, "a@b.example and a@b.example and c@b.example");
+        let parts: Vec<&str> = text.split(" and ").collect();
+        assert!(parts[0].starts_with("[email:") && parts[0] == parts[1] && parts[1] != parts[2]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_stays_text_and_json_stays_json(text in "([a-z0-9@.: =\"/-]|password=|Bearer |eyJ|AKIA|4111111111111111|DE89370400440532013000|-----BEGIN PRIVATE KEY-----|ü){0,24}") {
+            let all = RedactionOptions {
+                detectors: Detector::ALL.to_vec(),
+                secret_names: true,
+                ..RedactionOptions::default()
+            };
+            redact(&all, &text);
+            let redaction = Redaction::new(&all).unwrap();
+            let json = serde_json::json!({"password": text, "b": [text, 4111111111111111u64, {"c": 1}]}).to_string();
+            let (mut finds, mut out) = (Vec::new(), Vec::new());
+            prop_assert!(redaction.rewrite_json(json.as_bytes(), &mut finds, &mut out) || text.is_empty());
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
+        }
+    }
+}
