@@ -323,7 +323,6 @@ fn operand(
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::{Problem, RuleSet};
 
     fn load(condition: &str, line: &str, holds: bool) -> Result<RuleSet, Vec<Problem>> {

@@ -283,7 +283,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "[a-c.()<>=!\"'`\\[\\], 0-9]{0,40}|(not |a|and |or |\\(|in |==){0,12}") {
-            let _ = parse(&text);
+            if let Err((at, _)) = parse(&text) {
+                prop_assert!(at <= text.chars().count());
+            }
         }
     }
 }
