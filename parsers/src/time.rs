@@ -279,25 +279,6 @@ pub(crate) fn parse_rfc3339(text: &[u8], zone: Zone) -> Option<Moment> {
     moment(year, month, day, second, ns, offset)
 }
 
-/// The number of a month, from 1.
-pub(crate) fn month_of(name: &[u8; 3]) -> Option<i64> {
-    Some(match name {
-        b"Jan" => 1,
-        b"Feb" => 2,
-        b"Mar" => 3,
-        b"Apr" => 4,
-        b"May" => 5,
-        b"Jun" => 6,
-        b"Jul" => 7,
-        b"Aug" => 8,
-        b"Sep" => 9,
-        b"Oct" => 10,
-        b"Nov" => 11,
-        b"Dec" => 12,
-        _ => return None,
-    })
-}
-
 /// Reads a count from the epoch in units of so many nanoseconds, also with a fraction.
 pub(crate) fn parse_epoch_unit(text: &[u8], unit_ns: i64) -> Option<Moment> {
     let mut cursor = Cursor { text };
@@ -387,7 +368,7 @@ fn parse_epoch_float(text: &[u8]) -> Option<Moment> {
 }
 
 /// The month of an English name of three letters, in any case, at the front of a text.
-fn month_of(text: &[u8]) -> Option<i64> {
+pub(crate) fn month_of(text: &[u8]) -> Option<i64> {
     const MONTHS: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
     let name = text.first_chunk::<3>()?.map(|b| b.to_ascii_lowercase());
     let at = MONTHS.chunks(3).position(|month| month == name)?;

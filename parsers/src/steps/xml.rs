@@ -71,10 +71,7 @@ impl Step for Xml {
             n_elements: 0,
         };
         parser.document(&mut json)?;
-        let span = work.text.append(|text| {
-            text.extend_from_slice(&json);
-            Ok::<_, Failure>(())
-        })?;
+        let span = work.text.append(&json);
         let outer = work.fields.message.take();
         if !work.fields.take_json(work.text.bytes(), span.0, span.1) {
             return Err(Failure::at(
