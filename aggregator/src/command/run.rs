@@ -281,9 +281,9 @@ async fn wait_for_the_end(
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let paths = || {
         let config = config.lock().unwrap_or_else(PoisonError::into_inner);
-        config.rules.clone()
+        (config.rules.clone(), config.redact.clone())
     };
-    let mut watch = RuleWatch::new(&paths());
+    let mut watch = RuleWatch::new(&paths().0);
     let mut looks = tokio::time::interval(RULES_POLL);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -299,7 +299,10 @@ async fn wait_for_the_end(
             }
             _ = looks.tick() => {
                 // Reads files and compiles: not for a thread that serves agents.
-                if let Some(result) = tokio::task::block_in_place(|| watch.poll(&paths())) {
+                if let Some(result) = tokio::task::block_in_place(|| {
+                    let (paths, redact) = paths();
+                    watch.poll(&paths, &redact)
+                }) {
                     take_rules(result, shared);
                 }
             }

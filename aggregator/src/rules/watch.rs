@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use config::aggregator::RedactChoice;
 use parsers::{Problem, RuleSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -50,11 +51,16 @@ impl RuleWatch {
         }
     }
 
-    /// Looks; loads the rules when they have changed and rest. `None`: nothing to do.
+    /// Looks; loads the rules when they have changed and rest, to redact as the configuration says.
+    /// `None`: nothing to do.
     ///
     /// # Errors
     /// All problems of the new rules; they are not looked at again until they change once more.
-    pub fn poll(&mut self, paths: &[PathBuf]) -> Option<Result<Arc<RuleSet>, Vec<Problem>>> {
+    pub fn poll(
+        &mut self,
+        paths: &[PathBuf],
+        redact: &[RedactChoice],
+    ) -> Option<Result<Arc<RuleSet>, Vec<Problem>>> {
         let sight = look(paths);
         let rests = std::mem::replace(&mut self.last, sight.clone()) == sight;
         let (loaded, hash) = self.loaded.as_ref()?;
@@ -67,7 +73,7 @@ impl RuleWatch {
         if is_same {
             return None;
         }
-        Some(crate::build::rules(paths))
+        Some(crate::build::rules(paths, redact))
     }
 }
 
@@ -131,9 +137,12 @@ mod tests {
 
     /// The names after the change has rested; `None` when nothing was loaded.
     fn settled(watch: &mut RuleWatch, paths: &[PathBuf]) -> Option<Result<Vec<String>, usize>> {
-        assert!(watch.poll(paths).is_none(), "a change must rest for a look");
-        let result = watch.poll(paths)?;
-        assert!(watch.poll(paths).is_none(), "a change is told once");
+        assert!(
+            watch.poll(paths, &[]).is_none(),
+            "a change must rest for a look"
+        );
+        let result = watch.poll(paths, &[])?;
+        assert!(watch.poll(paths, &[]).is_none(), "a change is told once");
         Some(match result {
             Ok(set) => Ok(set.names().map(str::to_owned).collect()),
             Err(problems) => Err(problems.len()),
