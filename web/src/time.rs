@@ -134,7 +134,9 @@ impl Reader {
         }
         let lower = text.to_lowercase();
         if let Some(age) = lower.strip_prefix("last ") {
-            let from = self.instant("from", age.trim(), text.len() - age.len(), Edge::Start)?;
+            // Lower case may be longer in rare scripts.
+            let at = text.len().saturating_sub(age.len());
+            let from = self.instant("from", age.trim(), at, Edge::Start)?;
             return Ok(Range {
                 from,
                 to: self.now.timestamp(),
