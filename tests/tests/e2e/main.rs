@@ -12,6 +12,7 @@ mod elasticsearch;
 mod embedded;
 mod fields;
 mod kills;
+mod page;
 mod rotation;
 mod rules;
 mod search_cases;
