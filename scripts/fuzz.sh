@@ -1,7 +1,9 @@
 #!/bin/bash
-# Runs every fuzz target of every crate for so many seconds. Called by `make fuzz`.
+# Runs every fuzz target of every crate for so many seconds. Called by `make fuzz` and `make test`.
 set -eu
 seconds=${1:-10}
+# Only the targets of this name.
+only=${2:-}
 if ! cargo +nightly --version >/dev/null 2>&1; then
     echo "cannot fuzz: needs a nightly toolchain (rustup toolchain install nightly)" >&2
     exit 1
@@ -14,6 +16,7 @@ failed=0
 for manifest in */fuzz/Cargo.toml; do
     crate=${manifest%/fuzz/Cargo.toml}
     for target in $(cd "$crate" && cargo +nightly fuzz list); do
+        [ -z "$only" ] || [ "$only" = "$target" ] || continue
         echo "== $crate: $target, $seconds s"
         # What is found goes to the cache; the seeds in the tree stay as they are.
         found=$CARGO_TARGET_DIR/fuzz-corpus/$crate/$target

@@ -21,6 +21,11 @@ step() { # step NAME COMMAND...
 set -o pipefail
 
 step "unit tests" cargo test --workspace --exclude tests --no-fail-fast
+if cargo +nightly fuzz --version >/dev/null 2>&1; then
+    step "fuzz formats" scripts/fuzz.sh 60 formats
+else
+    echo "== fuzz formats: left out, needs nightly and cargo-fuzz"
+fi
 step "web page" scripts/page.sh check
 step "programs" cargo build --profile fast -p agent -p aggregator -p bench
 export TAILRACE_BIN_DIR=$fast

@@ -538,6 +538,7 @@ const TIMES: &[&str] = &[
     "time_iso8601",
     "eventTime",
     "event_time",
+    "timestamp(ms)",
 ];
 const LEVELS: &[&str] = &[
     "log.level",

@@ -40,6 +40,9 @@ impl Level {
         if text.first().is_some_and(u8::is_ascii_digit) {
             return Self::from_number(text);
         }
+        if let [letter] | [letter, b'1'..=b'5'] = text {
+            return Self::from_letter(*letter);
+        }
         let mut lower = [0; 16];
         let word = lower.get_mut(..text.len())?;
         for (to, from) in word.iter_mut().zip(text) {
@@ -48,23 +51,36 @@ impl Level {
         Self::from_lower(word)
     }
 
+    /// A level of one letter, as MongoDB (`I`, `D2`), glog and Android write it. Only for what is
+    /// known to be a level: in prose a letter is a word.
+    fn from_letter(letter: u8) -> Option<Level> {
+        Some(match letter.to_ascii_lowercase() {
+            b't' | b'v' => Level::Trace,
+            b'd' => Level::Debug,
+            b'i' | b'n' => Level::Info,
+            b'w' => Level::Warn,
+            b'e' => Level::Error,
+            b'f' | b'c' => Level::Fatal,
+            _ => return None,
+        })
+    }
+
     fn from_lower(word: &[u8]) -> Option<Level> {
         Some(match word {
-            b"trace" | b"trc" | b"finest" | b"finer" | b"verbose" | b"verb" | b"vrb" | b"silly"
-            | b"trace2" | b"trace3" | b"trace4" => Level::Trace,
-            b"debug" | b"dbg" | b"debg" | b"fine" | b"dbug" | b"debug2" | b"debug3" | b"debug4" => {
-                Level::Debug
-            }
+            b"trace" | b"trac" | b"trc" | b"finest" | b"finer" | b"verbose" | b"verb" | b"vrb"
+            | b"silly" | b"trace2" | b"trace3" | b"trace4" => Level::Trace,
+            b"debug" | b"debu" | b"dbg" | b"debg" | b"fine" | b"dbug" | b"debug2" | b"debug3"
+            | b"debug4" => Level::Debug,
             b"info" | b"inf" | b"information" | b"informational" | b"notice" | b"note" | b"log"
             | b"config" | b"default" | b"http" | b"success" | b"info2" | b"info3" | b"info4" => {
                 Level::Info
             }
             b"warn" | b"wrn" | b"warning" | b"warn2" | b"warn3" | b"warn4" => Level::Warn,
-            b"error" | b"err" | b"eror" | b"fail" | b"severe" | b"failure" | b"error2"
-            | b"error3" | b"error4" => Level::Error,
-            b"fatal" | b"ftl" | b"fata" | b"crit" | b"critical" | b"crt" | b"panic" | b"dpanic"
-            | b"pnc" | b"emerg" | b"emergency" | b"alert" | b"off" | b"fatal2" | b"fatal3"
-            | b"fatal4" => Level::Fatal,
+            b"error" | b"erro" | b"err" | b"eror" | b"fail" | b"severe" | b"failure"
+            | b"error2" | b"error3" | b"error4" => Level::Error,
+            b"fatal" | b"ftl" | b"fata" | b"crit" | b"critical" | b"crt" | b"panic" | b"pani"
+            | b"dpanic" | b"pnc" | b"emerg" | b"emergency" | b"alert" | b"off" | b"fatal2"
+            | b"fatal3" | b"fatal4" => Level::Fatal,
             _ => return None,
         })
     }

@@ -109,6 +109,7 @@ static STEPS: &[&Entry] = &[
     &csv::CSV,
     &csv::TSV,
     &columns::ENTRY,
+    &columns::VPC_FLOW,
     &klog::KLOG,
     &klog::GLOG,
     &syslog::ENTRY,

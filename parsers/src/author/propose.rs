@@ -136,13 +136,19 @@ fn known_format<'l>(name: &str, lines: &[&'l str]) -> Option<(Draft, Vec<&'l str
     Some((draft, left))
 }
 
-/// Steps that could stand alone in a rule: shipped rules by their names, then formats that need no
-/// option. The earlier one wins where two fit as many lines.
+/// Steps that could stand alone in a rule: what is recognised without one, shipped rules by their
+/// names, then formats that need no option. The earlier one wins where two fit as many lines.
+/// Rules that wait to be named fit lines of many programs: they are no proposal.
 fn candidates() -> Vec<String> {
-    let mut steps = Vec::new();
+    let mut steps = vec!["json: {}".to_owned(), "logfmt: {}".to_owned()];
     for (file, text) in RuleSet::shipped() {
-        if let Ok(set) = RuleSet::from_texts(&[(Path::new(file), text)]) {
-            steps.extend(set.names().map(|name| format!("use: {}", scalar(name))));
+        for rule in text
+            .split("\n---\n")
+            .filter(|rule| !rule.contains("by_name: true"))
+        {
+            if let Ok(set) = RuleSet::from_texts(&[(Path::new(file), rule)]) {
+                steps.extend(set.names().map(|name| format!("use: {}", scalar(name))));
+            }
         }
     }
     for doc in crate::steps::docs() {

@@ -44,6 +44,7 @@ fn pieces_capture() {
     check(r"a{,2}b{2}\{x}", "abb{x}", "");
     check(r"\h{2}-(?m)a.b", "ff-a\nb", "");
     check("^b$", "a\nb\nc", "");
+    check("%{WORD:a} %{GREEDYDATA:b}", "x y\nz", "a=x b=y\nz");
 }
 
 #[test]

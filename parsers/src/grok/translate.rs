@@ -2,7 +2,7 @@
 //! look-arounds for the linear engine, with a [`Check`] for each, and one that keeps them.
 //!
 //! What differs: `^` and `$` stand for lines; `\h` is a hexadecimal digit; `\d`, `\w` and `\s`
-//! are ASCII; `(?m)` lets the dot match newlines; groups without a name capture nothing.
+//! are ASCII; the dot matches newlines; groups without a name capture nothing.
 
 use regex::bytes::Regex;
 
@@ -45,8 +45,9 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
         return Err(Wrong::new("a `)` without its `(`"));
     }
     Ok(Translated {
-        linear: both.linear,
-        exact: both.exact,
+        // Logstash compiles grok so that the dot matches newlines, too.
+        linear: format!("(?s){}", both.linear),
+        exact: format!("(?s){}", both.exact),
         checks: translator.checks,
         reason: translator.reason,
     })
@@ -270,8 +271,8 @@ impl<'t> Translator<'t> {
             return Ok(());
         }
         let anchored = match is_behind {
-            true => format!("(?:{})\\z", inside.linear),
-            false => format!("\\A(?:{})", inside.linear),
+            true => format!("(?s:{})\\z", inside.linear),
+            false => format!("\\A(?s:{})", inside.linear),
         };
         let regex = Regex::new(&anchored).map_err(|error| Wrong::new(super::message(&error)))?;
         let mut captures = Vec::new();

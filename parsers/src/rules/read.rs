@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
 
@@ -270,11 +271,15 @@ impl Library {
         if let Some(found) = self.steps.get(name) {
             return Some(found.clone());
         }
-        let mut shipped = Library::default();
-        for (file, text) in RuleSet::shipped() {
-            shipped.add(Path::new(file), &yaml::documents(text).unwrap_or_default());
-        }
-        shipped.steps.remove(name)
+        static SHIPPED: OnceLock<Library> = OnceLock::new();
+        let shipped = SHIPPED.get_or_init(|| {
+            let mut shipped = Library::default();
+            for (file, text) in RuleSet::shipped() {
+                shipped.add(Path::new(file), &yaml::documents(text).unwrap_or_default());
+            }
+            shipped
+        });
+        shipped.steps.get(name).cloned()
     }
 }
 

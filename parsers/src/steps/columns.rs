@@ -3,7 +3,7 @@
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
 use crate::emit::{Emit, Message};
 use crate::json::ValueKind;
-use crate::rules::{Field, Options, Place, Reader};
+use crate::rules::{Field, FilePlace, Options, Place, Reader};
 use crate::span::Span;
 use crate::work::Work;
 
@@ -12,7 +12,7 @@ pub(super) static ENTRY: Entry = Entry {
         name: "columns",
         group: Group::Formats,
         summary: "values with blanks between them, some in quotes or brackets, as in access logs",
-        doc: "The values become the fields of `columns`, in order: `source.ip`, `took:float`. `name:host_port` takes an address apart, IPv6 too, into `name.ip` (or `name.address`) and `name.port`; `:request` a request line into method, URL and HTTP version; `_` skips a value. An empty value or `-` leaves its field out. A value that is not of its type is kept as an attribute under the column's name when `lenient`, else the step fails. Values beyond the last column become attributes: formats grow without a warning.",
+        doc: "The values become the fields of `columns`, in order: `source.ip`, `took:float`. `name:host_port` takes an address apart, IPv6 too, into `name.ip` (or `name.address`) and `name.port`; `:request` a request line into method, URL and HTTP version; `:date` and `:time`, side by side, are the record's time; `_` skips a value. An empty value or `-` leaves its field out. A value that is not of its type is kept as an attribute under the column's name when `lenient`, else the step fails. Values beyond the last column become attributes: formats grow without a warning.",
         form: Form::Options,
         options: &[
             OptionDoc {
@@ -53,6 +53,74 @@ pub(super) static ENTRY: Entry = Entry {
     read,
 };
 
+pub(super) static VPC_FLOW: Entry = Entry {
+    doc: StepDoc {
+        name: "aws_vpc_flow",
+        group: Group::Formats,
+        summary: "flow logs of AWS VPCs, in the default format or an own one",
+        doc: "Addresses, ports, packets and bytes become the fields of ECS, all others attributes under `aws.vpcflow`. `format` takes the format string as AWS has it, with or without `${…}`.",
+        form: Form::Options,
+        options: &[OptionDoc {
+            name: "format",
+            kind: OptionKind::Text,
+            need: Need::Default(
+                "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status",
+            ),
+            doc: "names of the values, in order",
+        }],
+        examples: &[
+            "name: flow\nsteps:\n  - aws_vpc_flow: {}\nexamples:\n  - line: '2 123456789010 eni-1235b8ca123456789 172.31.16.139 2001:db8::2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK'\n    fields:\n      source.ip: 172.31.16.139\n      destination.ip: 2001:db8::2\n      destination.port: 22\n      network.bytes: 4249\n      event.start: 2014-12-14T04:06:50.000000000Z\n      attributes.aws.vpcflow.action: ACCEPT\n  - line: '2 123456789010 eni-1 - - - - - - - 1431280876 1431280934 - NODATA'\n    fields: {source.ip: null, attributes.aws.vpcflow.log_status: NODATA}\n",
+            "name: own\nsteps:\n  - aws_vpc_flow: {format: '${srcaddr} ${pkt-srcaddr} ${region}'}\nexamples:\n  - line: '10.0.0.1 10.0.0.2 eu-west-1'\n    fields: {source.ip: 10.0.0.1, attributes.aws.vpcflow.pkt_srcaddr: 10.0.0.2, cloud.region: eu-west-1}\n",
+        ],
+    },
+    read: read_vpc_flow,
+};
+
+/// Fields of ECS for values of VPC flow logs.
+const VPC_FIELDS: &[(&str, &str)] = &[
+    ("account-id", "cloud.account.id"),
+    ("az-id", "cloud.availability_zone"),
+    ("bytes", "network.bytes"),
+    ("dstaddr", "destination.address"),
+    ("dstport", "destination.port"),
+    ("end", "event.end"),
+    ("flow-direction", "network.direction"),
+    ("instance-id", "cloud.instance.id"),
+    ("packets", "network.packets"),
+    ("protocol", "network.iana_number"),
+    ("region", "cloud.region"),
+    ("srcaddr", "source.address"),
+    ("srcport", "source.port"),
+    ("start", "event.start"),
+];
+
+fn read_vpc_flow(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>> {
+    let place = options.place("format");
+    let field = |name: &str| {
+        let name = name
+            .trim_start_matches("${")
+            .trim_end_matches('}')
+            .replace('_', "-");
+        match VPC_FIELDS.iter().find(|(known, _)| *known == name) {
+            Some((_, field)) => (*field).to_owned(),
+            None => format!("aws.vpcflow.{}", name.replace('-', "_")),
+        }
+    };
+    let names: Vec<String> = options
+        .text("format")?
+        .split_whitespace()
+        .map(field)
+        .collect();
+    let names: Vec<(FilePlace, &str)> = names.iter().map(|name| (place, name.as_str())).collect();
+    let columns = compile(reader, place, &names, b' ')?;
+    let (min, extra) = (columns.columns.len(), "aws.vpcflow.extra".into());
+    Some(Box::new(Columns {
+        min,
+        extra,
+        ..columns
+    }))
+}
+
 #[derive(Debug)]
 enum Column {
     Field(Field),
@@ -65,6 +133,10 @@ enum Column {
         url: Field,
         version: Field,
     },
+    /// The date of the time in the next column.
+    Date,
+    /// The time of the date in the column before.
+    Time,
 }
 
 #[derive(Debug)]
@@ -74,6 +146,7 @@ struct Columns {
     min: usize,
     is_lenient: bool,
     extra: Box<str>,
+    time: Field,
 }
 
 fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>> {
@@ -86,8 +159,26 @@ fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>>
         }
     };
     let names = options.texts("columns");
+    let min = usize::try_from(options.integer("min")).unwrap_or_default();
+    let extra = options.text("extra").unwrap_or_default();
+    let step = compile(reader, options.place, &names, separator)?;
+    Some(Box::new(Columns {
+        min,
+        is_lenient: options.flag("lenient"),
+        extra: extra.into(),
+        ..step
+    }))
+}
+
+/// Columns of these names; all else as by default.
+fn compile(
+    reader: &mut Reader<'_>,
+    place: FilePlace,
+    names: &[(FilePlace, &str)],
+    separator: u8,
+) -> Option<Columns> {
     let mut columns = Vec::new();
-    for (place, name) in &names {
+    for (place, name) in names {
         let column = if let Some(name) = name.strip_suffix(":host_port") {
             // ECS has an address for these; where it has none, the IP is as good.
             let kind = match name {
@@ -111,6 +202,10 @@ fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>>
                     url,
                     version,
                 })
+        } else if *name == ":date" {
+            Some(Column::Date)
+        } else if *name == ":time" {
+            Some(Column::Time)
         } else {
             reader.capture(name, *place).map(Column::Field)
         };
@@ -119,17 +214,17 @@ fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>>
         columns.extend(column.map(|column| (column, plain.into())));
     }
     if names.is_empty() {
-        reader.report(options.place("columns"), "`columns` is empty", None);
+        reader.report(place, "`columns` is empty", None);
         return None;
     }
-    (columns.len() == names.len()).then(|| {
-        Box::new(Columns {
-            columns,
-            separator,
-            min: usize::try_from(options.integer("min")).unwrap_or_default(),
-            is_lenient: options.flag("lenient"),
-            extra: options.text("extra").unwrap_or_default().into(),
-        }) as _
+    let time = reader.field("@timestamp", place)?;
+    (columns.len() == names.len()).then_some(Columns {
+        columns,
+        separator,
+        min: 1,
+        is_lenient: false,
+        extra: "extra".into(),
+        time,
     })
 }
 
@@ -171,7 +266,13 @@ impl Columns {
         }
     }
 
-    fn fill(&self, out: &mut Emit<'_>, index: usize, part: Part) -> Result<(), Failure> {
+    fn fill(
+        &self,
+        out: &mut Emit<'_>,
+        index: usize,
+        part: Part,
+        before: Part,
+    ) -> Result<(), Failure> {
         let Some((column, name)) = self.columns.get(index) else {
             let name = format!("{}_{}", self.extra, index + 1 - self.columns.len());
             pair(out, &name, part);
@@ -183,6 +284,16 @@ impl Columns {
             return Ok(());
         }
         let filled = match column {
+            Column::Date => Ok(()),
+            Column::Time => {
+                let date = line.get(before.0..before.1).unwrap_or_default();
+                let span = out.write(|arena| {
+                    arena.extend_from_slice(date);
+                    arena.push(b' ');
+                    arena.extend_from_slice(text);
+                });
+                out.fill_written(&self.time, span, before.0)
+            }
             Column::Field(field) => out.fill(field, part),
             Column::HostPort { address, port } => {
                 let (host, number) = host_port(text, part);
@@ -242,15 +353,15 @@ fn request(text: &[u8], (start, end): Part) -> Option<[Part; 3]> {
             (start + first + 1, start + last),
             (start + last + 6, end),
         ]),
-        // AWS writes `- http://host:80- ` for what was no request.
-        _ => {
-            let url_end = start + text.trim_ascii_end().len();
-            Some([
-                method,
-                ((start + first + 1).min(url_end), url_end),
-                (end, end),
-            ])
+        // AWS writes `- http://host:80- -` and `- - - ` for what was no request.
+        _ if tail.is_empty() || tail == b"-" => {
+            let middle = text.get(first + 1..last.max(first + 1)).unwrap_or_default();
+            let middle = middle.trim_ascii_end();
+            let middle = middle.strip_suffix(b" -").unwrap_or(middle);
+            let url = start + first + 1;
+            Some([method, (url, url + middle.len()), (end, end)])
         }
+        _ => Some([method, (start + first + 1, end), (end, end)]),
     }
 }
 
@@ -263,6 +374,7 @@ impl Step for Columns {
         let line = out.line().get(..to).unwrap_or_default();
         let mut at = from;
         let mut index = 0;
+        let mut before = (from, from);
         while at < to {
             let (part, next) = self.value(line, at);
             if let Some((Column::Field(field), _)) = self.columns.get(index)
@@ -270,7 +382,8 @@ impl Step for Columns {
             {
                 message = Some(part);
             }
-            self.fill(&mut out, index, part)?;
+            self.fill(&mut out, index, part, before)?;
+            before = part;
             index += 1;
             at = next;
         }

@@ -73,7 +73,8 @@ type Part = (usize, usize);
 struct Parsed {
     priority: Option<u8>,
     priority_text: Part,
-    is_5424: bool,
+    /// Of RFC 5424.
+    version: Part,
     time: Option<Moment>,
     host: Part,
     app: Part,
@@ -128,6 +129,7 @@ fn scan(line: &[u8], from: usize, rfc: Rfc, now_ns: i64) -> Result<Parsed, Failu
     };
     if is_new {
         if has_version {
+            parsed.version = (at, at + n_version);
             at += n_version + 1;
         } else if parsed.priority.is_some() {
             return Err(Failure::at(at, "the version should follow the priority"));
@@ -139,7 +141,6 @@ fn scan(line: &[u8], from: usize, rfc: Rfc, now_ns: i64) -> Result<Parsed, Failu
 
 /// RFC 5424, after the version.
 fn new(line: &[u8], at: usize, mut parsed: Parsed) -> Result<Parsed, Failure> {
-    parsed.is_5424 = true;
     let (time, at) = word(line, at);
     match line.get(time.0..time.1).unwrap_or_default() {
         b"-" => {}
@@ -270,6 +271,7 @@ struct Syslog {
     app: Field,
     procid: Field,
     msgid: Field,
+    version: Field,
 }
 
 fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>> {
@@ -290,6 +292,7 @@ fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>>
         app: field("appname")?,
         procid: field("procid")?,
         msgid: field("msgid")?,
+        version: field("version")?,
     }))
 }
 
@@ -431,6 +434,7 @@ impl Step for Syslog {
             (&self.app, parsed.app),
             (&self.procid, parsed.procid),
             (&self.msgid, parsed.msgid),
+            (&self.version, parsed.version),
         ] {
             out.fill(field, part)?;
         }
