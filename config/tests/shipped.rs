@@ -73,8 +73,8 @@ fn uncommented(text: &str) -> String {
 
 #[test]
 fn what_stands_in_comments_is_a_key_with_a_valid_value() {
-    // Files of secrets are not there, and ways to authenticate exclude each other: those problems
-    // are expected, no others.
+    // Files of secrets are not there, and ways to authenticate and stores of an output exclude each
+    // other: those problems are expected, no others.
     let env = Environment::of([
         ("ELASTICSEARCH_PASSWORD", "x"),
         ("ELASTICSEARCH_API_KEY", "x"),
@@ -94,6 +94,7 @@ fn what_stands_in_comments_is_a_key_with_a_valid_value() {
             "not both",
             "belongs to data streams",
             "no certificate",
+            "an output has one store",
         ];
         for problem in &problems.0 {
             let text = problem.to_string();

@@ -7,11 +7,6 @@
 //! One [`Parser`] a thread; [`RuleSet`] and [`StreamContext`] are shared. The document is one line
 //! of valid JSON in valid UTF-8 without duplicate keys, whatever the record holds.
 
-#![allow(
-    dead_code,
-    reason = "the seams for steps stand before all of the steps that use them"
-)]
-
 pub mod author;
 mod parser;
 

@@ -33,11 +33,6 @@ impl Template {
         self.parts.iter().any(|(_, field)| field.is_some())
     }
 
-    /// The text before the first field.
-    pub(crate) fn literal(&self) -> &str {
-        self.parts.first().map_or("", |(text, _)| text)
-    }
-
     /// Writes the text with the fields' values.
     pub(crate) fn fill(&self, work: &mut Work<'_>) -> Span {
         let mut filled = std::mem::take(&mut work.fields.filled);

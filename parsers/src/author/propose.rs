@@ -26,10 +26,12 @@ const MAX_RULES: usize = 5;
 /// Samples that become examples of a rule.
 const MAX_EXAMPLES: usize = 5;
 
-/// Lines that are of no format.
-const PROSE: [&str; 2] = [
+/// Lines that are of no format, or of the layout that half of all programs share.
+const PROSE: [&str; 4] = [
     "the quick brown fox jumps over it",
     "at 10:00 the quick brown fox: jumps",
+    "2024-05-01T10:00:00Z the quick brown fox: jumps over it",
+    "2024-05-01T10:00:00Z INFO com.example.Fox - jumps over it",
 ];
 
 /// What is proposed.

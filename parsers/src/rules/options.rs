@@ -129,13 +129,6 @@ impl<'n> Options<'n> {
             .unwrap_or_default()
     }
 
-    /// A number; 0 without a default.
-    pub(crate) fn number(&self, name: &str) -> f64 {
-        self.text(name)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default()
-    }
-
     /// A time span; nothing without a default.
     pub(crate) fn duration(&self, name: &str) -> Duration {
         let ns = self

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "FAIL x  r.yaml:4:5\n  12\n    attributes.a\n      - expected 13\n      + actual   12\n\n\
-             FAIL x  r.yaml:6:5\n  x\n    the record\n      - expected the rule matches\n      + actual   the rule does not match: `pattern` fails at byte 0: this is no whole number\n\n"
+             FAIL x  r.yaml:6:5\n  x\n    the record\n      - expected the rule matches\n      + actual   the rule does not match: `pattern` fails at byte 0: `<a:int>`: this is no whole number\n\n"
         );
     }
 
