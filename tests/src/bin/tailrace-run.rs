@@ -251,9 +251,12 @@ fn start_aggregator(dir: &Path, store_url: Option<&str>) -> anyhow::Result<(Proc
         }
         None => "embedded: {}".to_owned(),
     };
+    // Those of the checkout: a change to one of them is in force a second later.
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("parsers/rules");
     let yaml = format!(
-        "data_dir: ./aggregator-data\nlisten: 127.0.0.1:{port}\nack: buffer\noutputs:\n  \
-         - name: main\n    {store}\n"
+        "data_dir: ./aggregator-data\nlisten: 127.0.0.1:{port}\nack: buffer\nrules: ['{}']\n\
+         outputs:\n  - name: main\n    {store}\n",
+        rules.display()
     );
     fs::write(&config, yaml).context("cannot write the aggregator's config")?;
     start(dir, "tailrace-aggregator", &config, port)

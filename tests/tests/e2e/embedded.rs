@@ -142,8 +142,9 @@ fn every_line_is_stored_once_without_a_buffer() {
     let mut stage = Stage::new("embstore", &setup);
     let _agent = stage.start_agent();
     let writer = Writer::start(stage.containers(), PACE);
-    for round in 1..=3 {
-        stage.wait_count(round * 1_000);
+    // Two: a chunk whose connection is lost three times is suspect, and no longer parsed.
+    for round in 1..=2 {
+        stage.wait_count(round * 1_500);
         stage.aggregator.kill().unwrap();
         stage.aggregator.start_again().unwrap();
     }

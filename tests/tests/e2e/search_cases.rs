@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use store::{Elasticsearch, ElasticsearchOptions, Encoding, InstallOptions, Store as _};
-use tests::server::Server;
+use tests::server::{Product, Server};
 
 /// Keys of an answer that say nothing about what was found.
 const LEFT_OUT: &[&str] = &[
@@ -32,10 +32,11 @@ async fn recorded_answers_are_those_of_opensearch() {
         serde_json::from_str(&text).unwrap()
     };
     let (cases, answers) = (read("search_cases"), read("search_answers"));
-    let url = tokio::task::spawn_blocking(|| Server::shared().unwrap().url())
+    // One of its own: the templates of other tests may take the same names.
+    let server = tokio::task::spawn_blocking(|| Server::start(Product::OpenSearch).unwrap())
         .await
         .unwrap();
-    let client = Elasticsearch::connect(ElasticsearchOptions::new(vec![url]))
+    let client = Elasticsearch::connect(ElasticsearchOptions::new(vec![server.url()]))
         .await
         .unwrap();
     let index = "logs-cases-default";

@@ -71,7 +71,11 @@ fn a_body_whose_answer_was_lost_is_not_doubled_by_a_rollover() {
     }
     // Not all: the last stack trace comes in a body of its own, behind the one that is tried.
     scene.documents.wait_count(&index, "*", 250, LIMIT).unwrap();
-    assert!(proxy.lost_answers() > 0);
+    tests::wait::until_ok(LIMIT, "a lost answer", || {
+        anyhow::ensure!(proxy.lost_answers() > 0);
+        Ok(())
+    })
+    .unwrap();
     scene.documents.rollover(&index).unwrap();
     proxy.set(Fault::None);
     for n in 300..320 {
