@@ -126,7 +126,7 @@ impl Default for SenderOptions {
     }
 }
 
-/// What is put on the server at start: [`crate::install()`].
+/// What is put on the server at start: [`crate::Store::install`].
 #[derive(Debug, Clone)]
 pub struct InstallOptions {
     /// Index patterns of the data streams in use, such as `logs-kubernetes.container_logs-*`.
