@@ -6,7 +6,9 @@
 
 mod deliver;
 mod doubt;
+mod entry;
 mod limit;
+mod post;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::poll_fn;

@@ -1,11 +1,17 @@
 //! The tailer: owns all files and sequences, and is driven by its caller.
 //!
 //! One struct, one thread; its work stands in the modules below, each a step of a byte's way:
-//! found ([`scan`]), told apart ([`files`]), due ([`schedule`]), read and sealed ([`build`]),
-//! answered ([`outcome`]), and remembered over a restart ([`restore`]).
+//! found ([`scan`]), told apart ([`files`], [`adopt`], [`gone`]), due ([`schedule`]), opened
+//! ([`open`]), read ([`lines`]) and sealed ([`build`]), handed out ([`hand_out`]), answered
+//! ([`outcome`]), and remembered over a restart ([`restore`]).
 
+mod adopt;
 mod build;
 mod files;
+mod gone;
+mod hand_out;
+mod lines;
+mod open;
 mod outcome;
 mod restore;
 mod scan;

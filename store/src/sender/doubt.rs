@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::Shared;
-use super::deliver::Pending;
+use super::entry::Pending;
 use crate::metrics::Fate;
 use crate::seam::CLOCK_MARGIN;
 use crate::{StoreError, wall_ms};
