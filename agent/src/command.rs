@@ -42,7 +42,8 @@ pub struct Arguments {
 pub enum Command {
     /// Print what the running agent does: files, lag, losses, aggregators.
     Status {
-        /// Address of the running agent; by default `listen` of the configuration file.
+        /// Address of the running agent; by default `listen` of the configuration file, or
+        /// 127.0.0.1:7081 where there is none.
         #[arg(long, value_name = "ADDRESS")]
         address: Option<SocketAddr>,
         /// Print the JSON as it is.

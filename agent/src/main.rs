@@ -30,7 +30,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<String> {
         }) => agent::show_status(&arguments.config, address, json, files),
         None if arguments.check => {
             agent::check(&arguments.config)?;
-            Ok(format!("`{}` is fine", arguments.config.display()))
+            Ok(format!("{}: ok", arguments.config.display()))
         }
         None => {
             // All work is on this thread; only a name's look-up in files may use another.

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use config::agent::AgentConfig;
 use config::{Environment, LogFormat, LogLevel};
 use prometheus_client::registry::Registry;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn load(path: &Path) -> anyhow::Result<AgentConfig> {
 }
 
 /// The text that `status` prints: asks the agent at `address`, by default at `listen` of the
-/// configuration file.
+/// configuration file, and where there is none at the usual address.
 ///
 /// # Errors
 /// When no agent answers there.
@@ -46,6 +46,7 @@ pub fn show_status(
 ) -> anyhow::Result<String> {
     let address = match address {
         Some(address) => address,
+        None if !path.exists() => SocketAddr::from((Ipv4Addr::LOCALHOST, 7081)),
         None => reachable(load(path)?.listen),
     };
     let text = telemetry::http::fetch(address, "/status")
@@ -60,7 +61,7 @@ pub fn show_status(
 /// An agent that listens everywhere is asked at home.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
         other => other.ip(),
     };

@@ -42,7 +42,8 @@ impl Kubelet {
         fs::create_dir_all(root.join("containers"))?;
         fs::create_dir_all(root.join("pods"))?;
         Ok(Self {
-            root: root.to_owned(),
+            // The target of a link counts from the link's folder.
+            root: std::path::absolute(root)?,
             rng: fastrand::Rng::with_seed(seed),
         })
     }

@@ -56,7 +56,7 @@ struct Document {
     letters: Vec<(String, String)>,
 }
 
-/// Posts the documents of matching letters again.
+/// Posts the documents of matching letters again. A store that never got one has none.
 ///
 /// # Errors
 ///
@@ -64,7 +64,10 @@ struct Document {
 /// goes on from there.
 pub async fn replay(client: &dyn Store, filter: &Filter) -> Result<Replayed, StoreError> {
     let mut replayed = Replayed::default();
-    client.refresh(DEAD_LETTER_STREAM).await?;
+    match client.refresh(DEAD_LETTER_STREAM).await {
+        Err(error) if error.status() == Some(404) => return Ok(replayed),
+        refreshed => refreshed?,
+    }
     let mut after: Option<Value> = None;
     loop {
         let mut query = first_parts(filter);

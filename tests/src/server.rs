@@ -132,6 +132,28 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts an Elasticsearch cluster of two: `rig-0`, its master, and `rig-1`, which holds data
+    /// only and may die.
+    pub fn start_two() -> anyhow::Result<[Self; 2]> {
+        let (first, second) = (free_port()?.to_string(), free_port()?.to_string());
+        let seeds = format!("[\"127.0.0.1:{first}\"]");
+        let start = |name, port: &str, role: (&str, &str)| {
+            let common = [
+                ("node.name", name),
+                ("transport.port", port),
+                ("discovery.seed_hosts", seeds.as_str()),
+            ];
+            Self::start_with(
+                Product::Elasticsearch8,
+                &[common.as_slice(), &[role]].concat(),
+            )
+        };
+        Ok([
+            start("rig-0", &first, ("cluster.initial_master_nodes", "[rig-0]"))?,
+            start("rig-1", &second, ("node.roles", "[data]"))?,
+        ])
+    }
+
     fn new(product: Product) -> anyhow::Result<Self> {
         product.prepare()?;
         let scratch = Scratch::new("server")?;

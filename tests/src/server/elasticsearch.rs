@@ -125,16 +125,25 @@ pub(super) fn command(
     )
     .context("cannot write the heap's size")?;
     let mut yaml = format!(
-        "cluster.name: rig\nnode.name: rig\npath.data: {home}/data\npath.logs: {home}/logs\n\
-         network.host: 127.0.0.1\nhttp.port: {port}\ntransport.port: 0\n\
-         discovery.type: single-node\ncluster.routing.allocation.disk.threshold_enabled: false\n",
+        "cluster.name: rig\npath.data: {home}/data\npath.logs: {home}/logs\n\
+         network.host: 127.0.0.1\nhttp.port: {port}\n\
+         cluster.routing.allocation.disk.threshold_enabled: false\n",
         home = home.display()
     );
-    let security = ("xpack.security.enabled".to_owned(), "false".to_owned());
-    // A key that stands twice is an error.
-    let is_set = settings.iter().any(|(key, _)| *key == security.0);
-    let default = (!is_set).then_some(&security);
-    for (key, value) in default.into_iter().chain(settings) {
+    // A key that stands twice is an error, and a node of a cluster is no single one.
+    let is_set = |wanted: &str| settings.iter().any(|(key, _)| key == wanted);
+    for (key, value) in [
+        ("node.name", "rig"),
+        ("transport.port", "0"),
+        ("xpack.security.enabled", "false"),
+        ("discovery.type", "single-node"),
+    ] {
+        let is_alone = key != "discovery.type" || !is_set("discovery.seed_hosts");
+        if !is_set(key) && is_alone {
+            yaml.push_str(&format!("{key}: {value}\n"));
+        }
+    }
+    for (key, value) in settings {
         yaml.push_str(&format!("{key}: {value}\n"));
     }
     fs::write(config.join("elasticsearch.yml"), yaml).context("cannot write the settings")?;

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use hyper::Method;
-use store::{Auth, Encoding, Outcome};
+use serde_json::{Value, json};
+use store::{Auth, Encoding, InstallOptions, Outcome, Store as _};
 use tests::proxy::{Fault, Proxy};
+use tests::server::Server;
 
 use crate::fake::{FakeStore, Fault as StoreFault, client};
 use crate::sending::{body, counted, deliver, documents, fresh, send};
-use crate::servers::{Node, SETTINGS, connect, count, nodes};
+use crate::servers::{Node, SETTINGS, ask, connect, count, install_options, nodes};
 
 /// Bodies of all encodings, small ones joined; sent twice, all there once.
 #[tokio::test]
@@ -115,4 +117,62 @@ async fn a_conflict_is_final_when_a_second_post_says_so() {
         let posts = counted(&metrics, "store_requests_total");
         assert_eq!(posts, if is_replicated { 3 } else { 2 }, "{case}");
     }
+}
+
+/// Rule 21 on a cluster of two: the 409 is asked again, and what was confirmed outlives the node
+/// that held the primary shard.
+#[tokio::test]
+async fn what_a_cluster_confirms_outlives_the_primary() {
+    let nodes = tokio::task::spawn_blocking(Server::start_two).await;
+    let [master, data] = nodes.unwrap().unwrap();
+    let client = connect(&master.url(), Auth::None, None).await;
+    let options = InstallOptions {
+        replicas: Some(1),
+        ..install_options()
+    };
+    client.install(&options).await;
+    // The primary shard goes to the node that will die, its replica to the other.
+    let exclude = |name: Value| {
+        let setting = "cluster.routing.allocation.exclude._name";
+        ask(
+            &client,
+            Method::PUT,
+            "/_cluster/settings",
+            json!({"persistent": {setting: name}}),
+        )
+    };
+    exclude(json!("rig-0")).await;
+    let index = fresh("trpair");
+    deliver(&client, &index, &documents(10)).await;
+    exclude(Value::Null).await;
+    let green = format!("/_cluster/health/{index}?wait_for_status=green&timeout=60s");
+    let health = ask(&client, Method::GET, &green, Value::Null).await;
+    assert_eq!(health["timed_out"], false, "{health}");
+
+    let proxy = tokio::task::spawn_blocking(move || {
+        let proxy = Proxy::start(master.port()).unwrap();
+        (proxy, master)
+    });
+    let (proxy, _master) = proxy.await.unwrap();
+    let through = connect(&proxy.url(), Auth::None, None).await;
+    proxy.set(Fault::LoseAnswers {
+        request: "/_bulk".into(),
+        times: 1,
+    });
+    let metrics = deliver(&through, &index, &documents(60)).await;
+    // 201 that nobody heard, 409, and the 409 that counts.
+    assert_eq!(counted(&metrics, "store_requests_total"), 3);
+    assert_eq!(counted(&metrics, "store_docs_duplicate_total"), 60);
+
+    let died = tokio::task::spawn_blocking(move || {
+        let mut data = data;
+        data.kill()
+    });
+    died.await.unwrap().unwrap();
+    let yellow =
+        format!("/_cluster/health/{index}?wait_for_status=yellow&wait_for_nodes=1&timeout=60s");
+    let health = ask(&client, Method::GET, &yellow, Value::Null).await;
+    assert_eq!(health["timed_out"], false, "{health}");
+    assert_eq!(count(&client, &index).await, 60);
+    tokio::task::spawn_blocking(|| drop(proxy)).await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::json;
-use store::{Auth, MemoryQueue, Metrics, Outcome, Sender};
+use store::{Auth, MemoryQueue, Metrics, Outcome, Sender, dead_letters};
 use tests::server::{Product, Server};
 
 use crate::sending::{body, counted, deliver, documents, fresh, options, send_with, until};
@@ -25,6 +25,9 @@ async fn tls_with_every_kind_of_credentials() {
     let client = connect(&url, basic(password), Some(ca.clone())).await;
     assert!(client.server().is_some(), "it is let in");
     put_templates(&client).await;
+    // No letter was ever written here.
+    let replayed = dead_letters::replay(&*client, &dead_letters::Filter::default()).await;
+    assert_eq!(replayed.unwrap().matched, 0);
     let index = fresh("trtls");
     deliver(&client, &index, &documents(10)).await;
     assert_eq!(count(&client, &index).await, 10);
