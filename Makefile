@@ -7,6 +7,8 @@ SHELL := /bin/bash
 TAILRACE_CACHE ?= $(HOME)/.cache/tailrace
 CARGO_TARGET_DIR ?= $(TAILRACE_CACHE)/target
 export TAILRACE_CACHE CARGO_TARGET_DIR
+# What `make doctor` built.
+export PATH := $(TAILRACE_CACHE)/tools/bin:$(PATH)
 
 # Seconds for each fuzz target of `make fuzz`.
 SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),10)

@@ -55,6 +55,21 @@ need "npm" "command -v npm" "it fetches what the web page is built with (comes w
 need "chromium" "command -v chromium" "the web page is tested in it (Debian: chromium)" chromium
 need "python3 with venv" "python3 -c 'import venv, ensurepip'" \
     "schemathesis tests the API with it (Debian: python3-venv)" python3-venv
+# Tools that cargo builds: kept beside the build output, as they take minutes.
+tools=${TAILRACE_CACHE:-$HOME/.cache/tailrace}/tools
+tool() { # tool CRATE WHY
+    if PATH="$tools/bin:$PATH" command -v "$1" >/dev/null; then
+        echo "  found    $1"
+    elif echo "    building $1" && CARGO_TARGET_DIR="$tools/build" cargo install -q --locked \
+        --root "$tools" "$1" </dev/null >"$tools.log" 2>&1; then
+        echo "  installed $1"
+    else
+        echo "  MISSING  $1: $2 (cargo install $1; what it said: $tools.log)"
+        missing=1
+    fi
+    rm -rf "$tools/build"
+}
+tool cargo-deny "licences and sources of dependencies are checked with it"
 echo "  JDKs: $(javas | tr '\n' ' ')"
 if [ "$missing" = 1 ]; then
     echo "Tests that need what is missing will fail and say so."

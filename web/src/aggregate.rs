@@ -260,7 +260,7 @@ impl Api {
 
 fn plan(params: &Params, scope: &Scope) -> Result<Plan, Problem> {
     let fields: Vec<String> = params
-        .list("by", 2)?
+        .list("by", 2, 512)?
         .unwrap_or_default()
         .into_iter()
         .map(field_for_values)
@@ -273,7 +273,9 @@ fn plan(params: &Params, scope: &Scope) -> Result<Plan, Problem> {
             ),
         ));
     }
-    let names = params.list("metrics", 8)?.filter(|list| !list.is_empty());
+    let names = params
+        .list("metrics", 8, 1024)?
+        .filter(|list| !list.is_empty());
     let metrics = names
         .unwrap_or_else(|| vec!["count"])
         .into_iter()

@@ -110,7 +110,9 @@ impl Api {
         };
         let (format, media_type, name) = match params.choice("format", &["ndjson", "csv"])? {
             "csv" => {
-                let named = params.list("fields", 100)?.filter(|list| !list.is_empty());
+                let named = params
+                    .list("fields", 100, 2048)?
+                    .filter(|list| !list.is_empty());
                 let columns = match named {
                     Some(list) => list.into_iter().map(field_for_values).collect(),
                     None => COLUMNS.iter().map(|column| (*column).to_owned()).collect(),

@@ -210,7 +210,7 @@ impl Api {
         let params = Params::new(params, &["q", "from", "to", "tz", "fields", "size"])?;
         let scope = Scope::new(&params, asker, RECENT)?;
         let size = params.number("size", 1..=100, 10)?;
-        let names = params.list("fields", 20)?;
+        let names = params.list("fields", 20, 2048)?;
         let fields: Vec<String> = names
             .unwrap_or_else(|| vec!["level", "service", "namespace", "pod", "container"])
             .into_iter()

@@ -10,7 +10,7 @@ use crate::api::{Api, Call};
 use crate::body::{Body, json as answer};
 use crate::context::field_text;
 use crate::histogram::{buckets, key_text};
-use crate::params::Params;
+use crate::params::{Params, at_most};
 use crate::pipeline::{IngestError, LogLine};
 use crate::problem::Problem;
 use crate::scope::{DAY, Scope};
@@ -100,7 +100,7 @@ impl Api {
         let scope = Scope::new(&params, asker, DAY)?;
         let limit = params.number("limit", 1..=1000, 50)?;
         let service = match service {
-            Some(name) => Some(name),
+            Some(name) => Some(at_most("service", name, 256)?),
             None => params.text("service", 256)?.filter(|name| !name.is_empty()),
         };
         let mut more = vec![is_error()];

@@ -69,13 +69,8 @@ impl Params {
 
     /// The text, at most `max` characters long.
     pub(crate) fn text(&self, name: &str, max: usize) -> Result<Option<&str>, Problem> {
-        match self.get(name) {
-            Some(value) if value.chars().count() > max => Err(Problem::parameter(
-                name,
-                format!("`{name}` is longer than {max} characters"),
-            )),
-            value => Ok(value),
-        }
+        let text = self.get(name);
+        text.map(|text| at_most(name, text, max)).transpose()
     }
 
     /// A whole number.
@@ -133,9 +128,15 @@ impl Params {
         })
     }
 
-    /// Parts with commas between, without empty ones.
-    pub(crate) fn list(&self, name: &str, max: usize) -> Result<Option<Vec<&str>>, Problem> {
-        let Some(text) = self.get(name) else {
+    /// Parts with commas between, without empty ones: at most `max` of them, and together at most
+    /// `max_len` characters.
+    pub(crate) fn list(
+        &self,
+        name: &str,
+        max: usize,
+        max_len: usize,
+    ) -> Result<Option<Vec<&str>>, Problem> {
+        let Some(text) = self.text(name, max_len)? else {
             return Ok(None);
         };
         let parts: Vec<&str> = text
@@ -151,6 +152,15 @@ impl Params {
         }
         Ok(Some(parts))
     }
+}
+
+/// The text, when it is at most `max` characters long.
+pub(crate) fn at_most<'t>(name: &str, text: &'t str, max: usize) -> Result<&'t str, Problem> {
+    if text.chars().count() > max {
+        let detail = format!("`{name}` is longer than {max} characters");
+        return Err(Problem::parameter(name, detail));
+    }
+    Ok(text)
 }
 
 /// Text of a caller, short enough for a message.

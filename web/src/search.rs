@@ -168,7 +168,7 @@ fn highlight(hit: &mut Value, terms: &[String]) {
 
 /// What of a document is asked for: `_source` of the store.
 pub(crate) fn source_filter(params: &Params) -> Result<Value, Problem> {
-    Ok(match params.list("fields", 100)? {
+    Ok(match params.list("fields", 100, 2048)? {
         None => json!(true),
         Some(fields) if fields.is_empty() => json!(true),
         Some(fields) => fields

@@ -210,7 +210,7 @@ impl Api {
         let text = params.text("q", 4096)?.unwrap_or_default();
         let query = query::parse(text).map_err(|error| Problem::query("q", text, &error))?;
         let rate = params.number("rate", 1..=10_000, 2000)?;
-        let columns = params.list("fields", 100)?.unwrap_or_default();
+        let columns = params.list("fields", 100, 2048)?.unwrap_or_default();
         let Ok(place) = Arc::clone(&self.tails).try_acquire_owned() else {
             return Err(Problem::busy(
                 StatusCode::TOO_MANY_REQUESTS,
