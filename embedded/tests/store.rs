@@ -105,6 +105,87 @@ async fn one_process_writes_and_others_may_read() {
     assert_eq!(refused.status, 403);
 }
 
+/// Partitions by the time in their names, oldest first.
+fn days(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.join("days")).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// As if the newest partition had begun so many days ago.
+fn age(dir: &Path, days_ago: i64) {
+    let newest = days(dir).pop().unwrap();
+    let began = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days_ago);
+    let name = began.strftime("%Y%m%dT%H%M%SZ").to_string();
+    std::fs::rename(dir.join("days").join(newest), dir.join("days").join(name)).unwrap();
+}
+
+/// Waits for what the store does beside requests.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_begin_and_the_oldest_go() {
+    let dir = tempfile::tempdir().unwrap();
+    for (n, days_ago) in [(1, 5), (2, 3), (3, 1)] {
+        let store = open(dir.path());
+        if n > 1 {
+            until("a new day", async || days(dir.path()).len() == n).await;
+        }
+        assert_eq!(create(&store, &[placed(1, n as u64 * 10)]).await, [201]);
+        drop(store);
+        age(dir.path(), days_ago);
+    }
+    let store = open(dir.path());
+    until("a new day", async || days(dir.path()).len() == 4).await;
+    let batch = [placed(1, 10), placed(1, 20), placed(1, 30), placed(1, 40)];
+    assert_eq!(create(&store, &batch).await, [409, 409, 409, 201]);
+    assert_eq!(store.count(INDEX, None).await.unwrap(), 4);
+    drop(store);
+    // What came five days ago was added to until three days ago.
+    let options = EmbeddedOptions {
+        retention: Duration::from_secs(2 * 86_400),
+        ..EmbeddedOptions::default()
+    };
+    let store = Embedded::open(dir.path(), options).unwrap();
+    until("the oldest is gone", async || days(dir.path()).len() == 3).await;
+    assert_eq!(store.count(INDEX, None).await.unwrap(), 3);
+    let found = store.get(INDEX, &placed(1, 10).0).await.unwrap();
+    assert_eq!(found, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_takes_nothing_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(create(&open(dir.path()), &[placed(1, 0)]).await, [201]);
+    let options = EmbeddedOptions {
+        min_free_bytes: u64::MAX,
+        ..EmbeddedOptions::default()
+    };
+    let store = Embedded::open(dir.path(), options).unwrap();
+    until("it refuses", async || {
+        let action = json!({"create": {"_index": INDEX, "_id": placed(1, 10).0}});
+        let body = format!("{action}\n{}\n", placed(1, 10).1);
+        let answer = store.bulk(body.into(), Encoding::Identity).await.unwrap();
+        answer.status == 429
+    })
+    .await;
+    assert!(store.get(INDEX, &placed(1, 0).0).await.unwrap().is_some());
+    drop(store);
+    let store = open(dir.path());
+    let took = create(&store, &[placed(1, 0), placed(1, 20)]).await;
+    assert_eq!(took, [409, 201]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_does_not_fit_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
