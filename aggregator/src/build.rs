@@ -309,22 +309,28 @@ fn searched(output: &OutputConfig) -> String {
     parts.join(",")
 }
 
+/// The users of the users file; none where there is no file.
+///
+/// # Errors
+/// When it cannot be read, or has mistakes: all of them.
+pub fn users(config: &WebConfig) -> anyhow::Result<web::Users> {
+    let Some(path) = &config.users_file else {
+        return Ok(web::Users::default());
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the users `{}`", path.display()))?;
+    web::Users::parse(&text).map_err(|errors| {
+        let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("cannot use `{}`:\n{}", path.display(), list.join("\n"))
+    })
+}
+
 /// Who may use the API.
 ///
 /// # Errors
-/// When the users file cannot be read, or has mistakes: all of them.
+/// Those of [`users`], and networks that are none.
 pub fn access(config: &WebConfig) -> anyhow::Result<web::Access> {
-    let users = match &config.users_file {
-        None => web::Users::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the users `{}`", path.display()))?;
-            web::Users::parse(&text).map_err(|errors| {
-                let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                anyhow::anyhow!("cannot use `{}`:\n{}", path.display(), list.join("\n"))
-            })?
-        }
-    };
+    let users = users(config)?;
     Ok(match config.auth {
         None | Some(WebAuth::None) => web::Access::local(),
         Some(WebAuth::Users) => web::Access::users(users),

@@ -158,12 +158,16 @@ impl AggregatorConfig {
             tokens: Vec::new(),
             ..config.receive.clone()
         };
+        let web = |config: &Self| WebConfig {
+            users_file: None,
+            ..config.web.clone()
+        };
         let mut keys = Vec::new();
         for (key, differs) in [
             ("data_dir", self.data_dir != new.data_dir),
             ("listen", self.listen != new.listen),
             ("ingest_listen", self.ingest_listen != new.ingest_listen),
-            ("web", self.web != new.web),
+            ("web", web(self) != web(new)),
             ("ack", self.ack != new.ack),
             ("workers", self.workers != new.workers),
             ("receive", receive(self) != receive(new)),

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Argon2, Params, Version};
 use base64::Engine as _;
@@ -306,6 +307,7 @@ pub struct ProxyHeader {
 #[derive(Debug)]
 pub struct Access {
     kind: Kind,
+    users: ArcSwap<Users>,
     key: hmac::Key,
     /// MAC of name and password, for those that were right.
     known: Mutex<HashMap<String, Vec<u8>>>,
@@ -315,30 +317,36 @@ pub struct Access {
 #[derive(Debug)]
 enum Kind {
     Local,
-    Users(std::sync::Arc<Users>),
-    Header(ProxyHeader, std::sync::Arc<Users>),
+    Users,
+    Header(ProxyHeader),
 }
 
 impl Access {
     /// Everybody who reaches the address may everything: for a loopback address only.
     pub fn local() -> Self {
-        Self::new(Kind::Local)
+        Self::new(Kind::Local, Users::default())
     }
 
     /// The users of a file.
     pub fn users(users: Users) -> Self {
-        Self::new(Kind::Users(users.into()))
+        Self::new(Kind::Users, users)
     }
 
     /// Whom a trusted proxy names; `users` may sign in beside, with tokens for example.
     pub fn header(header: ProxyHeader, users: Users) -> Self {
-        Self::new(Kind::Header(header, users.into()))
+        Self::new(Kind::Header(header), users)
     }
 
-    fn new(kind: Kind) -> Self {
+    /// Other users from now on. Answers under way go on.
+    pub fn set_users(&self, users: Users) {
+        self.users.store(Arc::new(users));
+    }
+
+    fn new(kind: Kind, users: Users) -> Self {
         // A key of this process: what is remembered is of no use elsewhere.
         Self {
             kind,
+            users: ArcSwap::from_pointee(users),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random()),
             known: Mutex::default(),
             hashing: tokio::sync::Semaphore::new(HASHING),
@@ -351,6 +359,7 @@ impl Access {
         headers: &HeaderMap,
         peer: SocketAddr,
     ) -> Result<Asker, Problem> {
+        let users = self.users.load_full();
         match &self.kind {
             Kind::Local => {
                 check_local_host(headers)?;
@@ -361,8 +370,8 @@ impl Access {
                     auth: "none",
                 })
             }
-            Kind::Users(users) => self.of_users(users, headers).await,
-            Kind::Header(header, users) => {
+            Kind::Users => self.of_users(&users, headers).await,
+            Kind::Header(header) => {
                 let named = text(headers, &header.user_header).filter(|name| !name.is_empty());
                 let is_trusted = header.trusted.iter().any(|net| net.has(peer.ip()));
                 match named {
@@ -376,7 +385,7 @@ impl Access {
                         namespaces: Vec::new(),
                         auth: "header",
                     }),
-                    _ if !users.is_empty() => self.of_users(users, headers).await,
+                    _ if !users.is_empty() => self.of_users(&users, headers).await,
                     _ => Err(Problem::unauthorized(
                         "come through the proxy that does the sign-in",
                     )),
@@ -385,11 +394,7 @@ impl Access {
         }
     }
 
-    async fn of_users(
-        &self,
-        users: &std::sync::Arc<Users>,
-        headers: &HeaderMap,
-    ) -> Result<Asker, Problem> {
+    async fn of_users(&self, users: &Users, headers: &HeaderMap) -> Result<Asker, Problem> {
         let wrong = || Problem::unauthorized("sign in with a name and password, or a bearer token");
         let (scheme, given) = text(headers, "authorization")
             .and_then(|value| value.split_once(' '))
@@ -419,12 +424,7 @@ impl Access {
         Err(Problem::unauthorized("the name or the password is wrong"))
     }
 
-    async fn is_right(
-        &self,
-        users: &std::sync::Arc<Users>,
-        name: &str,
-        password: &str,
-    ) -> Result<bool, Problem> {
+    async fn is_right(&self, users: &Users, name: &str, password: &str) -> Result<bool, Problem> {
         let hash = users.users.iter().find_map(|user| match &user.secret {
             Secret::Password(hash) if user.name == name => Some(hash.clone()),
             _ => None,

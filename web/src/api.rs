@@ -67,7 +67,7 @@ pub struct Api {
     pub(crate) options: ApiOptions,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) tails: Arc<Semaphore>,
-    access: Access,
+    access: Arc<Access>,
     places: Semaphore,
     caps: Mutex<Option<(Instant, Arc<Value>)>>,
 }
@@ -78,7 +78,7 @@ impl Api {
         store: Arc<dyn Store>,
         pipeline: Arc<dyn Pipeline>,
         tail: Arc<TailHub>,
-        access: Access,
+        access: Arc<Access>,
         options: ApiOptions,
         stop: watch::Receiver<bool>,
     ) -> Self {

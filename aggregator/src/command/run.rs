@@ -182,6 +182,7 @@ async fn serve(
         Arc::clone(&endpoints),
         Arc::clone(&metrics),
     );
+    let access = Arc::new(build::access(&config.web)?);
     if config.serves_web() {
         let pipeline = WebPipeline::new(
             Arc::clone(receiver.intake()),
@@ -191,7 +192,9 @@ async fn serve(
             endpoints,
         );
         let tail = Arc::clone(&receiver.intake().tail);
-        let api = api(&config, &running, Arc::new(pipeline), tail, stopped.clone())?;
+        let access = Arc::clone(&access);
+        let pipeline = Arc::new(pipeline);
+        let api = api(&config, &running, pipeline, tail, access, stopped.clone())?;
         receiver = receiver.with_web(Arc::new(api));
     }
     let receiver = Arc::new(receiver);
@@ -209,7 +212,7 @@ async fn serve(
     announce(&config, address);
 
     let current = Mutex::new(config);
-    wait_for_the_end(&path, &current, &shared, &tokens, &status).await?;
+    wait_for_the_end(&path, &current, &shared, &tokens, &access, &status).await?;
 
     let config = current.into_inner().unwrap_or_else(PoisonError::into_inner);
     stop.send_replace(true);
@@ -233,6 +236,7 @@ fn api(
     running: &[Running],
     pipeline: Arc<WebPipeline>,
     tail: Arc<web::TailHub>,
+    access: Arc<web::Access>,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Api> {
     let named = config.web.output.as_deref();
@@ -244,7 +248,7 @@ fn api(
         Arc::clone(&running.client),
         pipeline,
         tail,
-        build::access(&config.web)?,
+        access,
         build::api_options(&config.web, output),
         stopped,
     ))
@@ -274,6 +278,7 @@ async fn wait_for_the_end(
     config: &Mutex<AggregatorConfig>,
     shared: &Shared,
     tokens: &ArcSwap<Tokens>,
+    access: &web::Access,
     status: &StatusSource,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -291,7 +296,7 @@ async fn wait_for_the_end(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {
-                let result = reload(path, config, shared, tokens);
+                let result = reload(path, config, shared, tokens, access);
                 if let Err(reason) = &result {
                     error!("cannot reload, the old configuration stays in force: {reason:#}");
                 }
@@ -339,6 +344,7 @@ fn reload(
     current: &Mutex<AggregatorConfig>,
     shared: &Shared,
     tokens: &ArcSwap<Tokens>,
+    access: &web::Access,
 ) -> anyhow::Result<()> {
     let new: AggregatorConfig = config::load(path, &config::Environment::process())
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;
@@ -347,10 +353,12 @@ fn reload(
         anyhow::anyhow!("{}", list.join("\n"))
     })?;
     let new_tokens = build::tokens(&new.receive)?;
+    let new_users = build::users(&new.web)?;
     let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
     shared.rule_book.replaced(&rules);
     shared.rules.store(rules);
     tokens.store(Arc::new(new_tokens));
+    access.set_users(new_users);
     telemetry::logging::set_level(crate::command::log_level(&new.log));
     let restart = current.needs_restart(&new);
     if restart.is_empty() {

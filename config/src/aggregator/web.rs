@@ -39,7 +39,8 @@ section! {
         enabled: Option<bool> = None => Rule::example("true"),
         /// How people are known.
         auth: Option<WebAuth> = None => Rule::example("users"),
-        /// Lines of `name:role:namespaces:secret`; `tailrace-aggregator users` makes secrets.
+        /// Lines of `name:role:namespaces:secret`; `tailrace-aggregator users` makes secrets. Read
+        /// again on SIGHUP.
         users_file: Option<PathBuf> = None => Rule::example("/etc/tailrace/users"),
         /// The proxy of `auth: proxy`.
         proxy: WebProxyConfig = WebProxyConfig::default(),

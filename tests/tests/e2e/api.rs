@@ -458,17 +458,8 @@ fn users_see_what_is_theirs() {
         ),
     )
     .unwrap();
-    let token = |aggregator: &Aggregator| {
-        let made = aggregator.command(&["users", "token"]).unwrap();
-        let text = String::from_utf8(made.stdout).unwrap();
-        let value = |key: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(key));
-            line.unwrap().trim().to_owned()
-        };
-        (value("token:"), value("secret:"))
-    };
-    let (shop, shop_secret) = token(&aggregator);
-    let (all, all_secret) = token(&aggregator);
+    let (shop, shop_secret) = new_token(&aggregator);
+    let (all, all_secret) = new_token(&aggregator);
     std::fs::write(
         &users,
         format!("shop:viewer:shop:{shop_secret}\nall:admin:*:{all_secret}\n"),
@@ -515,8 +506,19 @@ fn users_see_what_is_theirs() {
     assert_eq!(get(&shop, "/api/v1/me").1["namespaces"], json!(["shop"]));
 }
 
+/// A token, and the secret of its line in a users file.
+pub(crate) fn new_token(aggregator: &Aggregator) -> (String, String) {
+    let made = aggregator.command(&["users", "token"]).unwrap();
+    let text = String::from_utf8(made.stdout).unwrap();
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap().trim().to_owned()
+    };
+    (value("token:"), value("secret:"))
+}
+
 /// A request with a bearer token; status and JSON.
-fn ask(http: &Http, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+pub(crate) fn ask(http: &Http, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
     use std::io::Read as _;
     let address = http.url().replace("http://", "");
     let mut stream = TcpStream::connect(&address).unwrap();

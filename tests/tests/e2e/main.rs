@@ -13,6 +13,7 @@ mod embedded;
 mod fields;
 mod kills;
 mod page;
+mod reload;
 mod rotation;
 mod rules;
 mod search_cases;
