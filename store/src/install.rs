@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::elasticsearch::status_error;
 use crate::{
-    AUDIT_STREAM, Answer, DEAD_LETTER_STREAM, Elasticsearch, Flavour, InstallOptions, Retention,
-    StoreError,
+    AUDIT_STREAM, Answer, DEAD_LETTER_STREAM, Elasticsearch, Flavour, InstallOptions, RequestError,
+    Retention, StoreError,
 };
 
 /// Name of the templates and policies; the others have it as prefix.
@@ -371,7 +371,15 @@ async fn put_policy(
     } else {
         (format!("/_ilm/policy/{NAME}"), ilm_policy(retention))
     };
-    let answer = match client.request(Method::PUT, &path, Some(&body)).await {
+    let mut answer = client.request(Method::PUT, &path, Some(&body)).await;
+    if matches!(&answer, Ok(answer) if answer.status == 409) {
+        answer = match replacing(client, &path, &body).await {
+            Ok(Some(replacing)) => client.request(Method::PUT, &replacing, Some(&body)).await,
+            Ok(None) => return report.installed.push(format!("{path} (as it was)")),
+            Err(error) => Err(error),
+        };
+    }
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             report
@@ -382,8 +390,6 @@ async fn put_policy(
     };
     match answer.status {
         200..=299 => report.installed.push(path),
-        // OpenSearch wants sequence numbers to replace a policy; the one that is there stays.
-        409 => report.installed.push(format!("{path} (kept as it was)")),
         400 | 404 | 405 if lacks_the_api(&answer) => report.problems.push(format!(
             "the store has no {}: old indices are not deleted; delete them by other means",
             if is_opensearch {
@@ -395,6 +401,39 @@ async fn put_policy(
         _ => report
             .problems
             .push(format!("{}; run PUT {path} {body}", status_error(&answer))),
+    }
+}
+
+/// Where a policy of ISM that is there already is put: it is replaced only by who names its
+/// sequence numbers. `None`: it says what it should.
+///
+/// <https://docs.opensearch.org/latest/im-plugin/ism/api/#update-policy>
+async fn replacing(
+    client: &Elasticsearch,
+    path: &str,
+    body: &Value,
+) -> Result<Option<String>, RequestError> {
+    let answer = client.request(Method::GET, path, None).await?;
+    let known: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if says(&known["policy"], &body["policy"]) {
+        return Ok(None);
+    }
+    let (seq_no, term) = (&known["_seq_no"], &known["_primary_term"]);
+    Ok(Some(format!(
+        "{path}?if_seq_no={seq_no}&if_primary_term={term}"
+    )))
+}
+
+/// Whether a document says all that another says; the server adds defaults of its own.
+fn says(known: &Value, wanted: &Value) -> bool {
+    match (known, wanted) {
+        (Value::Object(known), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(key, wanted)| known.get(key).is_some_and(|known| says(known, wanted))),
+        (Value::Array(known), Value::Array(wanted)) => {
+            known.len() == wanted.len() && known.iter().zip(wanted).all(|(k, w)| says(k, w))
+        }
+        _ => known == wanted,
     }
 }
 

@@ -83,7 +83,9 @@ section! {
 }
 
 section! {
-    /// How long documents are kept: a policy of ILM (Elasticsearch) or ISM (OpenSearch).
+    /// How long documents are kept: a policy of ILM (Elasticsearch) or ISM (OpenSearch). A change
+    /// counts from the next start; of ISM for indices that begin later, as those that are there
+    /// keep the policy that they were given (`_plugins/_ism/change_policy` changes that).
     pub struct RetentionConfig {
         /// Delete documents this long after their index rolled over. Without it no policy is
         /// installed and nothing is deleted.

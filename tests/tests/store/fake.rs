@@ -42,6 +42,8 @@ pub(crate) struct Seen {
 struct State {
     /// What `GET /` tells beside 8.19.0.
     version: Option<Value>,
+    /// A policy of ISM that is there already, with its sequence numbers.
+    policy: Option<Value>,
     /// Indices have a replica on another node.
     is_replicated: bool,
     /// After the first 409 of a document the primary dies, which held its only copy.
@@ -71,6 +73,11 @@ impl Drop for FakeStore {
 }
 
 impl FakeStore {
+    /// Has this policy of ISM already.
+    pub(crate) fn has_policy(&self, policy: Value) {
+        self.state.lock().unwrap().policy = Some(policy);
+    }
+
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -213,6 +220,17 @@ fn respond(what: &str, body: &[u8], state: &Mutex<State>) -> (u16, String, Optio
         let version = state.version.clone();
         let version = version.unwrap_or_else(|| json!({"number": "8.19.0"}));
         return ok(json!({"version": version, "tagline": "You Know, for Search"}));
+    }
+    if what.contains("/_ism/policies/")
+        && let Some(policy) = &state.policy
+    {
+        if what.starts_with("get ") {
+            return ok(policy.clone());
+        }
+        let (seq_no, term) = (&policy["_seq_no"], &policy["_primary_term"]);
+        if !what.ends_with(&format!("?if_seq_no={seq_no}&if_primary_term={term}")) {
+            return (409, "{}".to_owned(), None);
+        }
     }
     if what.contains("/_settings") {
         let index = json!({"creation_date": "1", "number_of_replicas": replicas.to_string()});

@@ -52,6 +52,36 @@ async fn policies_are_put_where_the_vendors_document_them() {
     }
 }
 
+/// ISM replaces a policy only for who names its sequence numbers: changed retention counts, and the
+/// same one is not written at each start.
+#[tokio::test]
+async fn a_changed_retention_replaces_the_policy_of_ism() {
+    let fake = FakeStore::start().await;
+    fake.become_version(json!({"number": "3.8.0", "distribution": "opensearch"}));
+    let path = "put /_plugins/_ism/policies/tailrace-logs";
+    let client = client(vec![fake.url()]).await;
+    client.install(&install_options()).await;
+    let [first] = fake.seen(path).try_into().unwrap();
+    let mut known = json!({"_seq_no": 7, "_primary_term": 2, "policy": first.body["policy"]});
+    // What the server adds.
+    known["policy"]["states"][0]["actions"][0]["retry"] = json!({"count": 3});
+    known["policy"]["ism_template"][0]["last_updated_time"] = json!(1);
+    fake.has_policy(known);
+    client.install(&install_options()).await;
+    assert_eq!(fake.seen(path).len(), 2, "refused, and not repeated");
+
+    let mut options = install_options();
+    options.retention.as_mut().unwrap().delete_after *= 2;
+    let report = client.install(&options).await;
+    assert!(report.problems.is_empty(), "{report:#?}");
+    let replaced = fake.seen(path).pop().unwrap();
+    assert!(
+        replaced.what.ends_with("?if_seq_no=7&if_primary_term=2"),
+        "{replaced:?}"
+    );
+    assert_ne!(replaced.body, first.body);
+}
+
 /// A store that was away may be another one, or an empty one: it is asked what it is, and gets its
 /// templates before the next document.
 #[tokio::test]
