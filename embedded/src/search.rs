@@ -371,9 +371,13 @@ pub(crate) fn search(
         aggregations: &aggregations,
         limits: AggregationLimitsGuard::new(Some(context.memory), None),
         n_matching: AtomicU64::new(0),
+        n_skipped: AtomicUsize::new(0),
         worst: Mutex::new(None),
     };
-    let found = run.over(snapshot).map_err(unreadable)?;
+    let planned = started.elapsed();
+    let mut found = run.over(snapshot).map_err(unreadable)?;
+    let n_skipped = run.n_skipped.load(Ordering::Relaxed);
+    let searched = started.elapsed();
     if context.patience.is_cancelled.load(Ordering::Relaxed) {
         return error("the search was given up");
     }
@@ -406,6 +410,7 @@ pub(crate) fn search(
         }
         shown.push(out);
     }
+    let fetched = started.elapsed();
     let mut answer = json!({
         "took": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "timed_out": context.patience.is_over(),
@@ -420,7 +425,7 @@ pub(crate) fn search(
         });
     }
     if !plans.is_empty() {
-        let results = found.aggregations.unwrap_or_default();
+        let results = found.aggregations.take().unwrap_or_default();
         let results = results
             .into_final_result(
                 aggregations,
@@ -440,7 +445,48 @@ pub(crate) fn search(
                 Ok(json!({"hits": found["hits"].take()}))
             })?;
     }
+    if body["profile"] == true {
+        answer["profile"] = profile(
+            &body["query"],
+            &found,
+            n_skipped,
+            [
+                planned,
+                searched - planned,
+                fetched - searched,
+                started.elapsed() - fetched,
+            ],
+        );
+    }
     Ok(answer)
+}
+
+/// Where the time went, in the form of Elasticsearch's profile: planning, searching with counting,
+/// fetching the hits, and finishing the aggregations.
+fn profile(query: &Value, found: &Found, n_skipped: usize, times: [Duration; 4]) -> Value {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let [planned, searched, fetched, aggregated] = times.map(nanos);
+    let kind = query.as_object().and_then(|query| query.keys().next());
+    let n_segments = found.segments.len();
+    json!({"shards": [{
+        "id": "[embedded][0]",
+        "searches": [{
+            "query": [{
+                "type": kind.map_or("match_all", String::as_str),
+                "description": query.to_string(),
+                "time_in_nanos": searched,
+                "breakdown": {
+                    "segments": n_segments,
+                    "segments_skipped": n_skipped,
+                    "documents_matched": found.n_matching,
+                },
+            }],
+            "rewrite_time": planned,
+            "collector": [],
+        }],
+        "aggregations": [{"type": "all", "time_in_nanos": aggregated}],
+        "fetch": {"type": "fetch", "time_in_nanos": fetched},
+    }]})
 }
 
 fn parse_timeout(text: &str) -> Option<Duration> {
@@ -466,6 +512,8 @@ struct Run<'a> {
     aggregations: &'a Aggregations,
     limits: AggregationLimitsGuard,
     n_matching: AtomicU64,
+    /// Segments that were not looked into.
+    n_skipped: AtomicUsize,
     /// The last of the hits so far, once there are enough.
     worst: Mutex<Option<Vec<SortValue>>>,
 }
@@ -516,6 +564,7 @@ impl Run<'_> {
                     break;
                 }
                 if self.is_needless(bounds.as_ref().map(|(first, _)| first)) {
+                    self.n_skipped.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
                 if let Some(weight) = weights.get(*n) {

@@ -331,6 +331,29 @@ async fn fields_and_indices_are_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_profile_tells_where_the_time_went() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    create(&store, &[placed(1, 0), placed(1, 10)]).await;
+    let search = json!({"query": {"match": {"message": "m"}}, "profile": true});
+    let answer = store.search(INDEX, &search).await.unwrap();
+    let shard = &answer["profile"]["shards"][0];
+    let query = &shard["searches"][0]["query"][0];
+    assert_eq!(query["type"], "match");
+    assert_eq!(query["breakdown"]["documents_matched"], 2, "{answer}");
+    let parts = [
+        &query["time_in_nanos"],
+        &shard["searches"][0]["rewrite_time"],
+        &shard["fetch"]["time_in_nanos"],
+    ];
+    let sum: u64 = parts.iter().map(|part| part.as_u64().unwrap()).sum();
+    assert!(sum > 0, "{answer}");
+    let without = json!({"query": {"match_all": {}}});
+    let answer = store.search(INDEX, &without).await.unwrap();
+    assert!(answer.get("profile").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_understood_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
