@@ -1,62 +1,11 @@
 //! The agent under test: a real `tailrace-agent` with a config file of its own.
 
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::{Command, ExitStatus},
-    time::Duration,
+    ops::{Deref, DerefMut},
+    path::Path,
 };
 
-use anyhow::Context;
-use rustix::process::Signal;
-
-use crate::{
-    control::Control,
-    http::Http,
-    metrics::Metrics,
-    process::{Process, free_port},
-};
-
-/// How long a program may take to be ready.
-const READY: Duration = Duration::from_secs(20);
-
-/// The directory of the binaries under test: `TAILRACE_BIN_DIR`, else `fast/` beside the profile
-/// that this test was built with.
-pub fn bin_dir() -> PathBuf {
-    if let Some(dir) = env::var_os("TAILRACE_BIN_DIR") {
-        return PathBuf::from(dir);
-    }
-    let exe = env::current_exe().unwrap_or_default();
-    let profile = exe.ancestors().find(|dir| dir.join("deps").is_dir());
-    profile
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("target"))
-        .join("fast")
-}
-
-/// The path of a binary under test, or how to build it.
-pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let path = bin_dir().join(name);
-    anyhow::ensure!(
-        path.exists(),
-        "cannot find `{}`: run `make binaries`, or set TAILRACE_BIN_DIR",
-        path.display()
-    );
-    Ok(path)
-}
-
-/// A command that runs a line of shell and then becomes `binary`.
-pub(crate) fn shell_command(line: &str, binary: &Path) -> Command {
-    if line.is_empty() {
-        return Command::new(binary);
-    }
-    let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg(format!("{line}\nexec \"$0\" \"$@\""))
-        .arg(binary);
-    command
-}
+use crate::program::Program;
 
 /// What the agent's config says. Values are YAML.
 #[derive(Debug, Clone, Default)]
@@ -71,15 +20,9 @@ pub struct AgentSetup {
     pub more: Vec<(String, String)>,
 }
 
-/// A running (or stopped) agent with its data directory.
+/// An agent, running or stopped, with its data directory.
 #[derive(Debug)]
-pub struct Agent {
-    dir: PathBuf,
-    port: u16,
-    /// Runs before it, in the same process.
-    shell: String,
-    process: Option<Process>,
-}
+pub struct Agent(Program);
 
 impl AgentSetup {
     /// An agent that reads `include` and ships to `aggregator`.
@@ -129,130 +72,29 @@ impl AgentSetup {
 }
 
 impl Agent {
-    /// Writes a config into `dir` and starts the agent; `dir` holds its data and its log too.
+    /// Writes a config into `dir` and starts it; `dir` holds its data and its log too.
     pub fn start(dir: &Path, setup: &AgentSetup) -> anyhow::Result<Self> {
-        let mut agent = Self::prepare(dir, setup)?;
-        agent.start_again()?;
-        Ok(agent)
+        let mut program = Self::prepare(dir, setup)?;
+        program.start_again()?;
+        Ok(program)
     }
 
     /// Writes a config into `dir` and starts nothing yet.
     pub fn prepare(dir: &Path, setup: &AgentSetup) -> anyhow::Result<Self> {
-        fs::create_dir_all(dir).context("cannot create the agent's directory")?;
-        let agent = Self {
-            dir: dir.to_owned(),
-            port: free_port()?,
-            shell: String::new(),
-            process: None,
-        };
-        fs::write(agent.config_path(), setup.yaml(dir, agent.port))
-            .context("cannot write the agent's config")?;
-        Ok(agent)
+        Program::prepare("tailrace-agent", dir, |port| setup.yaml(dir, port)).map(Self)
     }
+}
 
-    /// Its config file.
-    pub fn config_path(&self) -> PathBuf {
-        self.dir.join("agent.yaml")
+impl Deref for Agent {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.0
     }
+}
 
-    /// Its data directory.
-    pub fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
-    /// Starts it (again) through a line of shell that ends with the program: `ulimit -n 60`, for
-    /// example. Empty for none.
-    pub fn set_shell(&mut self, before: &str) {
-        before.clone_into(&mut self.shell);
-    }
-
-    /// The control file of its fault points.
-    pub fn faults(&self) -> Control {
-        Control::of(&self.dir)
-    }
-
-    /// Starts it (again) with the same config and data, and waits until it is ready.
-    pub fn start_again(&mut self) -> anyhow::Result<()> {
-        let mut process = self.spawn()?;
-        let http = self.http();
-        process.wait_ready(READY, || http.get_json("/healthz").map(|_| ()))?;
-        self.process = Some(process);
-        Ok(())
-    }
-
-    /// Starts it (again) and waits until it has ended by itself: its rules strike at the start.
-    pub fn start_to_end(&mut self) -> anyhow::Result<()> {
-        self.spawn()?.wait_gone(READY).map(|_| ())
-    }
-
-    fn spawn(&self) -> anyhow::Result<Process> {
-        let mut command = shell_command(&self.shell, &binary("tailrace-agent")?);
-        command
-            .arg("--config")
-            .arg(self.config_path())
-            .env("RUST_BACKTRACE", "1");
-        self.faults().hand_to(&mut command);
-        Process::start("tailrace-agent", &mut command, &self.log_path())
-    }
-
-    /// Where its log goes.
-    pub fn log_path(&self) -> PathBuf {
-        self.dir.join("agent.log")
-    }
-
-    /// Everything it has logged.
-    pub fn log_text(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
-
-    /// A client for its own address.
-    pub fn http(&self) -> Http {
-        Http::local(self.port)
-    }
-
-    /// Scrapes it.
-    pub fn metrics(&self) -> anyhow::Result<Metrics> {
-        Ok(Metrics::parse(&self.http().get("/metrics")?.text()))
-    }
-
-    /// Its process id; 0 when it is not running.
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().map_or(0, Process::pid)
-    }
-
-    /// Whether it runs.
-    pub fn is_running(&mut self) -> bool {
-        self.process.as_mut().is_some_and(Process::is_running)
-    }
-
-    /// Waits until it has ended by itself.
-    pub fn wait_gone(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
-        self.process
-            .take()
-            .context("cannot wait for the end: not running")?
-            .wait_gone(limit)
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        self.process
-            .as_ref()
-            .context("cannot signal: not running")?
-            .signal(signal)
-    }
-
-    /// Kills it with -9.
-    pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.process
-            .take()
-            .map_or(Ok(()), |mut process| process.kill())
-    }
-
-    /// Stops it with SIGTERM, and tells how it ended.
-    pub fn terminate(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
-        self.process
-            .take()
-            .context("cannot stop: not running")?
-            .terminate(limit)
+impl DerefMut for Agent {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.0
     }
 }

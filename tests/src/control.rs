@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{agent::binary, wait};
+use crate::{program::binary, wait};
 
 /// The control file of one program.
 #[derive(Debug, Clone)]

@@ -29,6 +29,9 @@ pub mod server;
 /// What a store holds.
 pub mod documents;
 
+/// A program under test.
+pub mod program;
+
 /// The agent under test.
 pub mod agent;
 

@@ -15,10 +15,10 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use tests::{
-    agent::bin_dir,
     http::Http,
     metrics::Metrics,
     process::{Process, free_port},
+    program::bin_dir,
     scratch::Scratch,
 };
 

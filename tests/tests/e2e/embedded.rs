@@ -130,7 +130,7 @@ fn every_line_is_stored_once_when_an_aggregator_with_a_store_is_killed() {
     stage.wait_verdict(&containers).assert_clean();
     let audit = stage
         .aggregator
-        .command(&["audit", "--config", "aggregator.yaml"])
+        .command(&["audit", "--config", "tailrace-aggregator.yaml"])
         .unwrap();
     assert!(audit.status.success(), "{audit:?}");
 }

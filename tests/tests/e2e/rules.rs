@@ -9,7 +9,7 @@ use std::time::Duration;
 use bench::container_log::Iostream;
 use bench::kubelet::Container;
 use serde_json::Value;
-use tests::{agent::binary, scene::Scene, server::Server, wait};
+use tests::{program::binary, scene::Scene, server::Server, wait};
 
 const LIMIT: Duration = Duration::from_secs(45);
 

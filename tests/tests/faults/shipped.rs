@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use tests::{
-    agent::bin_dir,
     control::{ensure_faults, version_of},
+    program::bin_dir,
 };
 
 /// The programs as they are shipped: beside the directory of the ones with fault points.
