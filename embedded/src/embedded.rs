@@ -616,18 +616,6 @@ impl Store for Embedded {
         })
     }
 
-    fn get<'a>(
-        &'a self,
-        index: &'a str,
-        id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Value>, StoreError>> {
-        Box::pin(async move {
-            let query = json!({"size": 1, "query": {"ids": {"values": [id]}}});
-            let mut answer = self.search(index, &query).await?;
-            Ok(answer.pointer_mut("/hits/hits/0").map(Value::take))
-        })
-    }
-
     fn indices<'a>(
         &'a self,
         pattern: &'a str,

@@ -318,18 +318,6 @@ impl Store for Elasticsearch {
         })
     }
 
-    fn get<'a>(
-        &'a self,
-        index: &'a str,
-        id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Value>, StoreError>> {
-        Box::pin(async move {
-            let query = serde_json::json!({"size": 1, "query": {"ids": {"values": [id]}}});
-            let mut answer = self.search(index, &query).await?;
-            Ok(answer.pointer_mut("/hits/hits/0").map(Value::take))
-        })
-    }
-
     fn mget_found<'a>(
         &'a self,
         index: &'a str,

@@ -188,7 +188,13 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         &'a self,
         index: &'a str,
         id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Value>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Option<Value>, StoreError>> {
+        Box::pin(async move {
+            let query = serde_json::json!({"size": 1, "query": {"ids": {"values": [id]}}});
+            let mut answer = self.search(index, &query).await?;
+            Ok(answer.pointer_mut("/hits/hits/0").map(Value::take))
+        })
+    }
 
     /// The indices behind a name or pattern.
     fn indices<'a>(&'a self, pattern: &'a str)
