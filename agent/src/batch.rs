@@ -7,24 +7,24 @@ use tail::{Group, GroupChunk, GroupId};
 use wire::{BatchEncoder, Chunk, MetaId, StreamId};
 
 /// A batch ready to be sent, and what is needed to judge its answer.
-pub(crate) struct Packed {
+pub struct Packed {
     /// The compressed body.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
     /// Size of the batch before compression.
-    pub(crate) raw_bytes: u64,
+    pub raw_bytes: u64,
     /// Metadata objects that go along.
-    pub(crate) metadata: Vec<MetaId>,
+    pub metadata: Vec<MetaId>,
     /// The groups in it.
-    pub(crate) groups: Vec<SentGroup>,
+    pub groups: Vec<SentGroup>,
 }
 
 /// A group under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SentGroup {
+pub struct SentGroup {
     /// Its try.
-    pub(crate) id: GroupId,
+    pub id: GroupId,
     /// Stream and start of each chunk, which the answer echoes.
-    pub(crate) chunks: Vec<(StreamId, u64)>,
+    pub chunks: Vec<(StreamId, u64)>,
 }
 
 /// Encodes and compresses `groups`, whose bytes stand in `raw`. `knows` tells which metadata the
@@ -32,7 +32,7 @@ pub(crate) struct SentGroup {
 ///
 /// # Errors
 /// Only when the compressor's state is broken.
-pub(crate) fn pack(
+pub fn pack(
     compressor: &mut Compressor,
     node: &str,
     groups: &[Group],

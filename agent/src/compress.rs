@@ -27,7 +27,7 @@ const MAX_POOLED: usize = 4;
 const MAX_POOLED_BYTES: usize = 2 << 20;
 
 /// Compresses one body after the other.
-pub(crate) struct Compressor {
+pub struct Compressor {
     codec: Codec,
     pool: BodyPool,
 }
@@ -48,7 +48,7 @@ impl Compressor {
     ///
     /// # Errors
     /// When the level is none of the library's, or memory is short.
-    pub(crate) fn new(compression: Compression) -> io::Result<Self> {
+    pub fn new(compression: Compression) -> io::Result<Self> {
         let codec = match compression {
             Compression::Zstd(level) => {
                 let mut context = CCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;

@@ -26,18 +26,18 @@ const READ_BUFFER: usize = 16 * 1024;
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub struct Answered {
     /// Status.
-    pub(crate) status: StatusCode,
+    pub status: StatusCode,
     /// Headers.
-    pub(crate) headers: HeaderMap,
+    pub headers: HeaderMap,
     /// Body, whole.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }
 
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ExchangeError {
+pub enum ExchangeError {
     /// Nothing of the request has left.
     #[error("cannot connect to {address}: {reason}")]
     NotSent {

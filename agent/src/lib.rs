@@ -28,3 +28,12 @@ pub use metrics::Metrics;
 pub use run::{check, run, show_status};
 pub use session::{Drained, Session, View};
 pub use settings::Settings;
+
+/// The steps of a [`Session`], for simulations that make the network themselves: the same code
+/// packs a batch and judges its answer there.
+pub mod steps {
+    pub use crate::batch::{Packed, SentGroup, pack};
+    pub use crate::compress::Compressor;
+    pub use crate::exchange::{Answered, ExchangeError};
+    pub use crate::verdict::{GroupVerdict, Verdict, judge};
+}

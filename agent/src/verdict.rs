@@ -17,7 +17,7 @@ const REFUSED_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// What happens to a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Judged group by group, in the batch's order.
     Groups(Vec<GroupVerdict>),
     /// All groups go back; the aggregator pauses.
@@ -37,7 +37,7 @@ pub(crate) enum Verdict {
 
 /// What happens to one group.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum GroupVerdict {
+pub enum GroupVerdict {
     /// Durable up to these positions, one for each chunk.
     Acked(Vec<Positions>),
     /// Goes back.
@@ -47,7 +47,7 @@ pub(crate) enum GroupVerdict {
 }
 
 /// Judges the outcome of a batch of `groups`.
-pub(crate) fn judge(outcome: Result<Answered, ExchangeError>, groups: &[SentGroup]) -> Verdict {
+pub fn judge(outcome: Result<Answered, ExchangeError>, groups: &[SentGroup]) -> Verdict {
     let answered = match outcome {
         Ok(answered) => answered,
         Err(error) => {
