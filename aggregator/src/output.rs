@@ -78,6 +78,18 @@ pub enum Failure {
         /// Name of the output.
         output: String,
     },
+    /// It would have no room even if it were nearly empty; nothing was written.
+    #[error(
+        "output `{output}` takes at most {most} bytes at once, these documents may need {bytes}: smaller chunks pass, or a larger `buffer.max_bytes`"
+    )]
+    TooLarge {
+        /// Name of the output.
+        output: String,
+        /// Bytes that the documents may take.
+        bytes: u64,
+        /// Bytes that it takes at once.
+        most: u64,
+    },
     /// The store refuses some of the documents and there is nowhere to park them.
     #[error("output `{output}` refuses documents for {targets}")]
     Refused {
@@ -163,7 +175,8 @@ impl Output {
     /// Reserves room for `fragment`.
     ///
     /// # Errors
-    /// [`Failure::Full`]; nothing is written then.
+    /// [`Failure::Full`], and [`Failure::TooLarge`] when waiting would not help; nothing is written
+    /// then.
     pub fn reserve(&self, fragment: &Fragment) -> Result<Room, Failure> {
         let raw = fragment.raw.len() as u64;
         let names: usize = fragment
@@ -179,7 +192,13 @@ impl Output {
             output: self.name.to_string(),
         };
         match &self.keep {
+            Keep::Disk(queue) if bytes > queue.most_bytes() => Err(Failure::TooLarge {
+                output: self.name.to_string(),
+                bytes,
+                most: queue.most_bytes(),
+            }),
             Keep::Disk(queue) => queue.reserve(bytes).map(Room::Disk).map_err(|_| full()),
+            // Empty, it takes one body of any size.
             Keep::Memory(queue) => queue.try_reserve(bytes).map(Room::Memory).ok_or_else(full),
         }
     }

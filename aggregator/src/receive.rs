@@ -32,7 +32,7 @@ pub use tokens::{Token, Tokens};
 
 use crate::clock::wall_ms;
 use crate::metrics::PipelineMetrics;
-use crate::output::Output;
+use crate::output::{Failure, Output};
 use crate::pipeline::{BatchError, BodyEncoding, MaySendFor, Pool, Processed};
 
 /// Limits of the receiver.
@@ -458,7 +458,15 @@ impl Receiver {
             .intake
             .keep(fragments)
             .await
-            .map_err(|full| Refusal::busy(full.to_string()))?;
+            .map_err(|failure| match failure {
+                // The agent comes with less at once: the same again would not fit later either.
+                Failure::TooLarge { .. } => Refusal::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_large",
+                    failure.to_string(),
+                ),
+                full => Refusal::busy(full.to_string()),
+            })?;
         if !durable {
             for ack in acks.iter_mut().filter(|ack| ack.status == Status::Ok) {
                 not_durable(ack);

@@ -84,6 +84,14 @@ impl DiskQueue {
         }
     }
 
+    /// Bytes that it takes at once: half of its room, so that a body finds room as soon as the
+    /// other half is delivered. What needs more would wait for a buffer without any other entry,
+    /// which a busy one never is.
+    pub fn most_bytes(&self) -> u64 {
+        let main = &self.options.main;
+        main.max_bytes.saturating_sub(main.reserve_bytes) / 2
+    }
+
     /// Reserves room for a body of at most `bytes`, its head included.
     ///
     /// # Errors
