@@ -135,7 +135,7 @@ impl Endpoints {
     pub fn metrics_text(&self) -> Option<String> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).ok()?;
-        Some(text)
+        Some(crate::families::joined(&text))
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
