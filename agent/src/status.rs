@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
-use tail::{StreamStatus, Tailer};
+use tail::{Loss, StreamStatus, Tailer};
 use telemetry::table::{self, Table};
 use tokio::time::Instant;
 
@@ -25,8 +25,26 @@ pub(crate) fn page(view: &View, node: &str) -> String {
         "journal_problem": shared.journal_problem,
         "aggregators": aggregators(&shared),
         "streams": streams(&shared),
+        "lost_bytes": shared.tailer.as_ref().map_or(0, Tailer::bytes_lost),
+        "losses": losses(&shared),
     })
     .to_string()
+}
+
+fn losses(shared: &Shared) -> Vec<Value> {
+    let one = |loss: &Loss| {
+        let ago = loss.at.elapsed().unwrap_or_default();
+        json!({
+            "path": loss.path.to_string_lossy(),
+            "namespace": loss.namespace,
+            "pod": loss.pod,
+            "bytes": loss.bytes,
+            "reason": loss.why,
+            "seconds_ago": ago.as_secs_f64(),
+        })
+    };
+    let losses = shared.tailer.iter().flat_map(Tailer::losses);
+    losses.map(one).collect()
 }
 
 fn aggregators(shared: &Shared) -> Vec<Value> {
@@ -156,10 +174,6 @@ pub(crate) fn table(status: &Value, max_files: usize) -> String {
     };
 
     let mut streams = list("streams");
-    let lost: u64 = streams
-        .iter()
-        .map(|stream| number(stream, "lost_bytes"))
-        .sum();
     let mut out = String::new();
     let head = format!(
         "node {}, version {}: {} files, {} behind ({}), {} on their way, {} lost",
@@ -169,7 +183,7 @@ pub(crate) fn table(status: &Value, max_files: usize) -> String {
         table::bytes(number(status, "lag_bytes")),
         age(status, "lag_seconds"),
         table::bytes(number(status, "unacknowledged_bytes")),
-        table::bytes(lost),
+        table::bytes(number(status, "lost_bytes")),
     );
     out.push_str(&head);
     if let Some(problem) = status.get("journal_problem").and_then(Value::as_str) {
@@ -196,16 +210,31 @@ pub(crate) fn table(status: &Value, max_files: usize) -> String {
         }
     }
 
+    let pod = |value: &Value| match (text(value, "namespace"), text(value, "pod")) {
+        (namespace, _) if namespace.is_empty() => "-".to_owned(),
+        (namespace, pod) => format!("{namespace}/{pod}"),
+    };
+    let mut losses = Table::new(&["LOST", "POD", "AGO", "FILE", "REASON"]);
+    // The youngest first.
+    for loss in list("losses").iter().rev().take(max_files) {
+        losses.row(&[
+            table::bytes(number(loss, "bytes")),
+            pod(loss),
+            age(loss, "seconds_ago"),
+            text(loss, "path"),
+            text(loss, "reason"),
+        ]);
+    }
+    if !losses.is_empty() {
+        write!(out, "\n\n{losses}").ok();
+    }
+
     streams.sort_by_key(|stream| std::cmp::Reverse(number(stream, "lag_bytes")));
     let mut files = Table::new(&["FILE", "POD", "OFFSET", "SIZE", "LAG", "FOR", "LOST"]);
     for stream in streams.iter().take(max_files) {
-        let pod = match (text(stream, "namespace"), text(stream, "pod")) {
-            (namespace, _) if namespace.is_empty() => "-".to_owned(),
-            (namespace, pod) => format!("{namespace}/{pod}"),
-        };
         files.row(&[
             text(stream, "real_path"),
-            pod,
+            pod(stream),
             number(stream, "offset").to_string(),
             number(stream, "size").to_string(),
             table::bytes(number(stream, "lag_bytes")),
@@ -242,6 +271,9 @@ mod tests {
             "unacknowledged_bytes": 0, "journal_problem": "no space left on device",
             "aggregators": [{"address": "10.0.0.1:7080", "outstanding_bytes": 5, "failures": 2, "retry_in_ms": 400}],
             "streams": [stream("/a", 0, 0), stream("/b", 2048, 7), stream("/c", 0, 0)],
+            "lost_bytes": 7,
+            "losses": [{"path": "/gone", "namespace": "shop", "pod": "cart-6", "bytes": 7,
+                        "reason": "file vanished unread", "seconds_ago": 61.0}],
         });
         let table = table(&status, 2);
         let lines: Vec<&str> = table.lines().collect();
@@ -258,10 +290,14 @@ mod tests {
             "{table}"
         );
         assert!(
-            lines[7].starts_with("/b") && lines[8].starts_with("/a"),
+            lines[7].contains("shop/cart-6") && lines[7].contains("file vanished unread"),
             "{table}"
         );
-        assert_eq!(lines[9], "… and 1 more files (--files N)");
+        assert!(
+            lines[10].starts_with("/b") && lines[11].starts_with("/a"),
+            "{table}"
+        );
+        assert_eq!(lines[12], "… and 1 more files (--files N)");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub mod fuzzing {
 }
 
 pub use metrics::{Metrics, Namespace};
-pub use tailer::{Lag, StreamStatus, Tailer};
+pub use tailer::{Lag, Loss, StreamStatus, Tailer};
 
 /// The version of the framing rules that chunks are sealed with.
 pub const FRAMING_VERSION: u8 = 1;

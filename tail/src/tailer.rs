@@ -18,7 +18,7 @@ mod scan;
 mod schedule;
 mod status;
 
-pub use status::{Lag, StreamStatus};
+pub use status::{Lag, Loss, StreamStatus};
 
 use crate::bucket::Bucket;
 use crate::journal::Journal;
@@ -105,6 +105,9 @@ pub struct Tailer {
     n_acked: u64,
     next_group: u64,
     next_handle: u64,
+    /// The youngest losses, oldest first, and the bytes of all of them since the start.
+    losses: VecDeque<Loss>,
+    bytes_lost: u64,
 
     namespaces: Vec<NamespaceState>,
     namespace_ids: HashMap<String, u32>,
@@ -202,6 +205,8 @@ impl Tailer {
             n_acked: 0,
             next_group: 0,
             next_handle: 0,
+            losses: VecDeque::new(),
+            bytes_lost: 0,
             namespaces: Vec::new(),
             namespace_ids: HashMap::new(),
             metadata: MetadataCache::default(),
@@ -307,7 +312,28 @@ impl Tailer {
     /// # Errors
     /// What the system said of the last write.
     pub fn close(mut self) -> io::Result<()> {
+        for slot in 0..self.sequences.len() {
+            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+            self.with(slot, Self::journal_seen);
+        }
         self.commit()
+    }
+
+    /// Journals how much was seen of a sequence's files: what is deleted before the next start is
+    /// counted as lost by that.
+    fn journal_seen(&mut self, sequence: &mut Sequence) {
+        for idx in 0..sequence.streams.len() {
+            let Some(stream) = sequence.streams.get(idx) else {
+                return;
+            };
+            let is_known = stream.id.is_some() || self.identify(sequence, idx, false);
+            if !is_known {
+                // The next start does not read unknown files that are older than known ones: what
+                // stands behind this one stays unknown with it.
+                return;
+            }
+            self.save(sequence, idx);
+        }
     }
 
     fn now(&self) -> Duration {

@@ -272,6 +272,45 @@ fn a_file_deleted_while_the_agent_was_away_is_counted_as_lost() {
     );
 }
 
+/// What was seen and not sent before the stop is counted as well: it was forgotten once.
+#[test]
+fn bytes_seen_before_a_stop_count_as_lost_when_the_file_goes() {
+    let mut node = Node::new();
+    let mut half = Writer::new(&node.log("pods/shop_cart-1_uid/app/0.log"), true, 1);
+    half.write(5);
+    node.settle();
+    let sent = std::fs::metadata(&half.path).unwrap().len();
+    half.write(5);
+    // Of this one nothing was ever sent.
+    let mut none = Writer::new(&node.log("pods/shop_cart-2_uid/app/0.log"), true, 2);
+    none.write(5);
+    node.poll();
+    let mut expected = vec![
+        (
+            "cart-1".to_owned(),
+            std::fs::metadata(&half.path).unwrap().len() - sent,
+        ),
+        (
+            "cart-2".to_owned(),
+            std::fs::metadata(&none.path).unwrap().len(),
+        ),
+    ];
+    node.tailer.take().expect("running").close().unwrap();
+    std::fs::remove_file(&half.path).unwrap();
+    std::fs::remove_file(&none.path).unwrap();
+    node.start();
+    node.settle();
+    let lost: u64 = expected.iter().map(|(_, bytes)| bytes).sum();
+    assert_eq!(node.tailer().bytes_lost(), lost);
+    // Named, also after the ends are acknowledged and the streams forgotten.
+    assert!(node.tailer().streams().is_empty());
+    let losses = node.tailer().losses();
+    let mut named: Vec<_> = losses.map(|it| (it.pod.clone(), it.bytes)).collect();
+    named.sort();
+    expected.sort();
+    assert_eq!(named, expected);
+}
+
 #[test]
 fn a_deleted_file_is_read_to_its_end() {
     let mut node = Node::new();

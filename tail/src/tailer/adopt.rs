@@ -191,7 +191,7 @@ impl Tailer {
             return;
         };
         info!(
-            path = %entry.place.path.display(), from = ?stream.path(), offset = stream.acked.low(),
+            path = %entry.place.path.display(), from = stream.path().map(|path| display(path.display())), offset = stream.acked.low(),
             "file goes on under another name"
         );
         self.shut(stream);

@@ -399,7 +399,7 @@ impl Tailer {
         }
         if let Err(error) = self.ensure_open(sequence, idx) {
             if error.kind() != io::ErrorKind::NotFound {
-                warn!(path = ?sequence.streams.get(idx).and_then(|s| s.path()), %error, "cannot read log file, it is tried again");
+                warn!(path = sequence.streams.get(idx).and_then(|s| s.path()).map(|path| display(path.display())), %error, "cannot read log file, it is tried again");
             }
             self.dirty_folders.insert(Arc::clone(&sequence.dir));
             sequence.hold_until = now + TRY_AGAIN;
@@ -449,7 +449,7 @@ impl Tailer {
             Ok(cut) => cut,
             Err(error) => {
                 out.truncate(at);
-                warn!(path = ?stream.path(), %error, "cannot read log file, it is tried again");
+                warn!(path = stream.path().map(|path| display(path.display())), %error, "cannot read log file, it is tried again");
                 sequence.hold_until = now + TRY_AGAIN;
                 return Step::Stop;
             }

@@ -287,7 +287,8 @@ impl Tailer {
         let _unreadable = content.read_at(from, max, &mut tail);
         let end = memchr::memrchr(b'\n', &tail).map_or(from, |at| from + at as u64 + 1);
         warn!(
-            path = ?stream.path(), bytes = stream.size.saturating_sub(size),
+            path = stream.path().map(|path| display(path.display())),
+            bytes = stream.size.saturating_sub(size),
             "file lost its tail, reading goes on at its end"
         );
         let end = end.min(stream.acked.low());

@@ -1,10 +1,13 @@
 //! What is lost, and how it is told: files without a name, deleted, truncated, over the bound.
 
-use super::Tailer;
 use super::files::{Entry, has_file};
+use super::{Loss, Tailer};
 use crate::stream::{Phase, Sequence, Stream};
 use std::time::Duration;
 use tracing::warn;
+
+/// Losses that `status` remembers: enough to see which pods are hit.
+const MAX_LOSSES: usize = 100;
 
 impl Tailer {
     /// Streams whose file has no name in the folder any more.
@@ -127,7 +130,7 @@ impl Tailer {
         }
     }
 
-    pub(super) fn count_lost(&self, sequence: &Sequence, idx: usize, bytes: u64, why: &str) {
+    pub(super) fn count_lost(&mut self, sequence: &Sequence, idx: usize, bytes: u64, why: &str) {
         if let Some(counters) = self.counters(sequence) {
             counters.bytes_lost.inc_by(bytes);
         }
@@ -139,6 +142,18 @@ impl Tailer {
             stream = sequence.streams.get(idx).and_then(|stream| stream.id),
             bytes, why, "bytes are lost"
         );
+        self.bytes_lost += bytes;
+        if self.losses.len() >= MAX_LOSSES {
+            self.losses.pop_front();
+        }
+        self.losses.push_back(Loss {
+            path: sequence.source.path.clone(),
+            namespace: container.map_or(String::new(), |found| found.namespace.clone()),
+            pod: container.map_or(String::new(), |found| found.pod.clone()),
+            bytes,
+            why: why.to_owned(),
+            at: self.clock.wall(),
+        });
     }
 
     /// Rule 4: deleted files that are open are bounded; the oldest is let go.

@@ -228,7 +228,7 @@ impl Tailer {
             self.metrics.groups_isolated.inc();
             let first = sealed.chunks.first();
             error!(
-                ?path, offset = first.map(|it| it.start), bytes = sealed.chunks.iter().map(|it| it.len).sum::<u64>(),
+                path = path.map(|path| display(path.display())), offset = first.map(|it| it.start), bytes = sealed.chunks.iter().map(|it| it.len).sum::<u64>(),
                 reason = ?why,
                 "aggregators refuse this part of a file while others pass: it waits, and is lost \
                  when the file goes; see the aggregators' logs for the reason"

@@ -3,7 +3,7 @@
 use super::Tailer;
 use crate::stream::{Phase, Sequence};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How far reading is behind writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,7 +37,34 @@ pub struct StreamStatus {
     pub lost: u64,
 }
 
+/// Bytes that are lost, for `status`: the stream itself is forgotten once its end is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// Path as found by the glob.
+    pub path: PathBuf,
+    /// Kubernetes namespace; empty without container.
+    pub namespace: String,
+    /// Pod; empty without container.
+    pub pod: String,
+    /// How many.
+    pub bytes: u64,
+    /// What happened, for people.
+    pub why: String,
+    /// When it was noticed.
+    pub at: SystemTime,
+}
+
 impl Tailer {
+    /// The last losses since the start, at most 100, oldest first.
+    pub fn losses(&self) -> impl Iterator<Item = &Loss> {
+        self.losses.iter()
+    }
+
+    /// Bytes that were lost since the start.
+    pub fn bytes_lost(&self) -> u64 {
+        self.bytes_lost
+    }
+
     /// How far reading is behind over all files.
     pub fn lag(&self) -> Lag {
         let now = self.now();
