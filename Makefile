@@ -31,16 +31,16 @@ test: doctor prune ## everything: unit tests, then end-to-end tests with real se
 unit: prune ## the tests that need no server
 	cargo test --workspace --exclude tests
 
-e2e: prune binaries ## the end-to-end tests alone; E2E='--test path kill' picks some
-	TAILRACE_BIN_DIR=$(FAST) cargo test -p tests $(E2E)
+e2e: prune faulty ## the end-to-end tests alone; E2E='--test faults crashes' picks some
+	TAILRACE_BIN_DIR=$(FAST)/faults cargo test -p tests $(E2E) -- --test-threads 1
 
 faulttests: prune faulty ## named tests of faults: docs/faults.md; ONLY=crashes picks some
-	TAILRACE_BIN_DIR=$(FAST)/faults cargo test -p tests --test faults $(ONLY) -- --test-threads 2
+	TAILRACE_BIN_DIR=$(FAST)/faults cargo test -p tests --test faults $(ONLY) -- --test-threads 1
 
-faults: prune faulty ## random faults under load, every line counted; SEED=4 MINUTES=5 RATE=2000
+faults: prune faulty ## random faults under load, every line counted; SEED=4 MINUTES=5 RATE=2000 PEER=rsyslog
 	cargo build --profile fast -q -p tests --bin tailrace-faults
 	TAILRACE_BIN_DIR=$(FAST)/faults $(FAST)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
-	    --minutes $(or $(MINUTES),5) --rate $(or $(RATE),2000)
+	    --minutes $(or $(MINUTES),5) --rate $(or $(RATE),2000) $(if $(PEER),--peer $(PEER))
 
 soak: prune faulty ## an hour of it: 20,000 lines a second, a fault every 20 s; MINUTES=60
 	cargo build --profile fast -q -p tests --bin tailrace-faults

@@ -1,22 +1,46 @@
 #!/bin/bash
-# Runs every fuzz target of every crate for so many seconds. Called by `make fuzz` and `make test`.
+# Runs fuzz targets for so many seconds each: all of them, or those named, or with `-` before a name
+# all but that one. Called by `make fuzz` and `make test`.
+# Exit 2: cannot, for want of a nightly toolchain or cargo-fuzz.
 set -eu
 seconds=${1:-10}
-# Only the targets of this name.
-only=${2:-}
+shift || true
+tools=$TAILRACE_CACHE/tools
+export PATH="$tools/bin:$PATH"
+
 if ! cargo +nightly --version >/dev/null 2>&1; then
-    echo "cannot fuzz: needs a nightly toolchain (rustup toolchain install nightly)" >&2
-    exit 1
+    echo "installing a nightly toolchain"
+    rustup toolchain install nightly --profile minimal >/dev/null 2>&1 || {
+        echo "cannot fuzz: needs a nightly toolchain (rustup toolchain install nightly)" >&2
+        exit 2
+    }
 fi
 if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     echo "installing cargo-fuzz"
-    cargo install -q --locked cargo-fuzz
+    CARGO_TARGET_DIR="$CARGO_TARGET_DIR/tools" cargo install -q --locked --root "$tools" cargo-fuzz || {
+        echo "cannot fuzz: needs cargo-fuzz (cargo install cargo-fuzz)" >&2
+        exit 2
+    }
 fi
+
+wanted() { # wanted TARGET
+    [ ${#names[@]} -gt 0 ] || return 0
+    case " ${names[*]} " in
+    *" -$1 "*) return 1 ;;
+    *" $1 "*) return 0 ;;
+    esac
+    # Only exclusions: all others are wanted.
+    case " ${names[*]}" in *" "[!-]*) return 1 ;; esac
+}
+names=("$@")
+
 failed=0
 for manifest in */fuzz/Cargo.toml; do
     crate=${manifest%/fuzz/Cargo.toml}
+    # The versions that the programs are built with; cargo adds the fuzzer's own.
+    cp Cargo.lock "$crate/fuzz/Cargo.lock"
     for target in $(cd "$crate" && cargo +nightly fuzz list); do
-        [ -z "$only" ] || [ "$only" = "$target" ] || continue
+        wanted "$target" || continue
         echo "== $crate: $target, $seconds s"
         # What is found goes to the cache; the seeds in the tree stay as they are.
         found=$CARGO_TARGET_DIR/fuzz-corpus/$crate/$target

@@ -6,6 +6,7 @@
 //! to be back soon after each fault, and memory, disk and descriptors have to stay within limits.
 //! The programs live through all rounds, so that what grows is seen.
 
+mod peer;
 mod report;
 mod resources;
 mod strikes;
@@ -33,6 +34,7 @@ use crate::{
     writer::{Pace, Writer, write_event},
 };
 
+pub use peer::{PeerReport, has_rsyslog, run_peer};
 pub use report::Report;
 use resources::Resources;
 use strikes::STRIKES;
@@ -62,6 +64,8 @@ const NAMESPACE: &str = "laboratory";
 /// Everything that faults strike.
 pub(crate) struct Laboratory {
     options: Options,
+    /// Which fault comes next: nothing else draws from it, so that peers meet the same ones.
+    order: fastrand::Rng,
     rng: fastrand::Rng,
     kubelet: Kubelet,
     documents: Documents,
@@ -140,7 +144,8 @@ impl Laboratory {
         let agent = Agent::start(&scratch.path().join("agent"), &setup)?;
         Ok(Self {
             options,
-            rng: fastrand::Rng::with_seed(options.seed),
+            order: fastrand::Rng::with_seed(options.seed),
+            rng: fastrand::Rng::with_seed(!options.seed),
             kubelet,
             documents: server.documents(),
             server,
@@ -211,7 +216,7 @@ impl Laboratory {
 
     /// Makes one fault, and undoes it.
     fn strike(&mut self) -> anyhow::Result<()> {
-        let idx = self.rng.usize(..STRIKES.len());
+        let idx = self.order.usize(..STRIKES.len());
         let (name, strike) = STRIKES[idx];
         self.report.begin(name);
         strike(self).with_context(|| format!("cannot make the fault `{name}`"))?;

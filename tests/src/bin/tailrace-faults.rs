@@ -4,7 +4,7 @@
 use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use tests::laboratory::{Options, run};
+use tests::laboratory::{Options, run, run_peer};
 
 /// Strikes the programs with random faults under load, and accounts for every line.
 #[derive(Debug, Parser)]
@@ -29,17 +29,27 @@ struct Arguments {
     /// Seconds of a round: at its end everything is read back.
     #[arg(long, default_value_t = 60)]
     round: u64,
+
+    /// Runs this in place of our programs: `rsyslog`.
+    #[arg(long, value_parser = ["rsyslog"])]
+    peer: Option<String>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let report = run(Options {
+    let options = Options {
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
         length: Duration::from_secs(arguments.minutes * 60),
         round: Duration::from_secs(arguments.round),
         events_per_second: arguments.rate,
         calm: Duration::from_secs(arguments.calm),
-    })?;
+    };
+    if arguments.peer.is_some() {
+        // Whatever it loses is its own: figures for a table, no verdict.
+        write!(std::io::stdout(), "{}", run_peer(options)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = run(options)?;
     write!(std::io::stdout(), "{report}")?;
     Ok(match report.is_good() {
         true => ExitCode::SUCCESS,

@@ -73,6 +73,49 @@ fn endless(port: u16) -> u16 {
     status(&mut stream)
 }
 
+/// Connections that say nothing, as many as there are ports on a busy node.
+const IDLE: usize = 10_000;
+
+/// 10,000 idle connections cost some memory, bounded, and keep nobody out.
+#[test]
+fn ten_thousand_idle_connections_keep_nobody_out() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let needed = IDLE as u64 + 500;
+    if limit.maximum.is_some_and(|most| most < needed) {
+        println!("skipped: {:?} file descriptors are allowed", limit.maximum);
+        return;
+    }
+    let raised = rustix::process::Rlimit {
+        current: Some(limit.current.unwrap_or(needed).max(needed)),
+        ..limit
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let mut scene = scene("idle");
+    let setup = small_buffer(scene.aggregator_setup());
+    let mut aggregator = Aggregator::prepare(&scene.dir("aggregator"), &setup).unwrap();
+    aggregator.set_shell(&format!("ulimit -n {needed}"));
+    aggregator.start_again().unwrap();
+    let port = aggregator.port();
+    let idle: Vec<TcpStream> = (0..IDLE).map(|_| connect(port)).collect();
+    // It connects behind them all.
+    let agent = Agent::start(&scene.dir("agent"), &agent_setup(&scene, &aggregator.url())).unwrap();
+    let writer = Writer::start(containers(&mut scene), PACE);
+    let index = scene.data_stream();
+    scene.documents.wait_count(&index, "*", 500, LIMIT).unwrap();
+    let containers = writer.finish().unwrap();
+    scene
+        .wait_verdict(&containers, LIMIT)
+        .unwrap()
+        .assert_clean();
+    let peak = Usage::of(aggregator.pid()).unwrap().peak_rss;
+    assert!(peak < 400 << 20, "{} MiB", peak >> 20);
+    assert_eq!(
+        agent.metrics().unwrap().count("tail_bytes_lost_total", &[]),
+        0
+    );
+    drop(idle);
+}
+
 #[test]
 fn rubbish_and_bombs_are_refused_and_the_agent_is_unharmed() {
     let mut scene = scene("rubbish");

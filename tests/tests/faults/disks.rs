@@ -12,7 +12,7 @@ use tests::{
     writer::{Writer, write_event},
 };
 
-use super::{LIMIT, PACE, agent_setup, containers, scene, small_buffer, start};
+use super::{DENSE, LIMIT, PACE, agent_setup, containers, scene, small_buffer, start};
 
 /// Faults that end; nothing may be lost to them.
 const BUFFER: &[&str] = &[
@@ -89,6 +89,52 @@ fn every_line_arrives_once_while_the_journals_disk_fails() {
         agent.metrics().unwrap().count("tail_bytes_lost_total", &[]),
         0
     );
+}
+
+/// A real file system without room: the store is away until the buffer's tmpfs is full, then all
+/// arrives.
+#[test]
+fn every_line_arrives_once_over_a_full_tmpfs() {
+    if !can_mount() {
+        println!("skipped: no tmpfs can be mounted in a namespace of our own");
+        return;
+    }
+    let mut scene = scene("tmpfs");
+    let proxy = Proxy::start(Server::shared().unwrap().port()).unwrap();
+    let mut setup = small_buffer(scene.aggregator_setup());
+    setup.hosts = vec![proxy.url()];
+    let mut aggregator = Aggregator::prepare(&scene.dir("aggregator"), &setup).unwrap();
+    let data = aggregator.data_dir();
+    std::fs::create_dir_all(&data).unwrap();
+    // The configured limit is far above what the file system has.
+    aggregator.set_shell(&format!(
+        "exec unshare -Urm sh -c 'mount -t tmpfs -o size=4m tmpfs \"{}\" && exec \"$0\" \"$@\"' \"$0\" \"$@\"",
+        data.display()
+    ));
+    aggregator.start_again().unwrap();
+    let agent = Agent::start(&scene.dir("agent"), &agent_setup(&scene, &aggregator.url())).unwrap();
+    proxy.refuse();
+    let writer = Writer::start(containers(&mut scene), DENSE);
+    wait::until_ok(LIMIT, "the disk to be full", || {
+        let log = aggregator.log_text();
+        anyhow::ensure!(log.contains("No space left on device"), "not told");
+        Ok(())
+    })
+    .unwrap();
+    // Long enough that retries meet it again.
+    wait::let_pass(Duration::from_secs(2));
+    proxy.accept().unwrap();
+    let containers = writer.finish().unwrap();
+    let verdict = scene.wait_verdict(&containers, LIMIT).unwrap();
+    verdict.assert_clean();
+    let lost = agent.metrics().unwrap().count("tail_bytes_lost_total", &[]);
+    assert_eq!(lost, 0);
+}
+
+fn can_mount() -> bool {
+    let mount = ["-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
+    let tried = std::process::Command::new("unshare").args(mount).status();
+    tried.is_ok_and(|status| status.success())
 }
 
 /// Any byte that changes in the buffer costs the damaged entry at most, and the start tells it.

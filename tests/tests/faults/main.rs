@@ -15,6 +15,7 @@ mod lost_files;
 mod outage;
 mod poison;
 mod shipped;
+mod store_states;
 mod takeover;
 
 use std::time::Duration;
@@ -35,6 +36,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PACE: Pace = Pace {
     events_per_second: 500,
     rotate_every: 200,
+};
+
+/// Stack traces and chains of partial lines in every batch.
+const DENSE: Pace = Pace {
+    events_per_second: 1_000,
+    rotate_every: 150,
 };
 
 /// A scene in front of the shared server; the binaries must have fault points.

@@ -1,19 +1,8 @@
 //! Aggregators that die in the middle of events, and after the store has taken what they sent.
 
-use tests::{
-    agent::Agent,
-    aggregator::Aggregator,
-    wait,
-    writer::{Pace, Writer},
-};
+use tests::{agent::Agent, aggregator::Aggregator, wait, writer::Writer};
 
-use super::{LIMIT, agent_setup, arrive_more, containers, scene, small_buffer};
-
-/// Stack traces and chains of partial lines in every batch.
-const DENSE: Pace = Pace {
-    events_per_second: 1_000,
-    rotate_every: 150,
-};
+use super::{DENSE, LIMIT, agent_setup, arrive_more, containers, scene, small_buffer};
 
 /// DESIGN, decision 3: three aggregators, one after the other dies in the middle of stack traces
 /// and partial chains; no event is split, none is lost.

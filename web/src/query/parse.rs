@@ -18,7 +18,7 @@ const MAX_TESTS: usize = 128;
 pub fn parse(text: &str) -> Result<Query, QueryError> {
     if text.len() > MAX_BYTES {
         return Err(QueryError::new(
-            MAX_BYTES..text.len(),
+            text.floor_char_boundary(MAX_BYTES)..text.len(),
             format!("the query is longer than {MAX_BYTES} bytes"),
         ));
     }

@@ -293,7 +293,14 @@ proptest! {
     }
 
     /// Any value, quoted as completion does it, is read back as itself.
-    #[test]
+    /// The place of an error never cuts a character, also where the text is too long.
+#[test]
+fn a_long_query_of_wide_characters_is_an_error_with_a_place() {
+    let error = parse(&"ö€".repeat(2_000)).unwrap_err();
+    assert_eq!((error.start, error.end), (4_095, 10_000));
+}
+
+#[test]
     fn quoted_values_come_back(text in "\\PC{1,20}") {
         let quoted = crate::quote(&text);
         let query = parse(&format!("service:{quoted}")).unwrap();
