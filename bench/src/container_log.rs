@@ -74,6 +74,8 @@ pub struct Written {
     pub iostream: Option<Iostream>,
     /// What a record's message must be.
     pub message: Vec<u8>,
+    /// What was written, where that is something else: the message of a record that is not parsed.
+    pub unparsed: Option<Vec<u8>>,
 }
 
 /// A log file that is being written.
@@ -159,7 +161,7 @@ impl ContainerLog {
     pub fn line_as(&mut self, iostream: Iostream, text: &[u8], message: &[u8]) -> io::Result<()> {
         let offset = self.size();
         self.push_line(iostream, text);
-        self.remember(offset, iostream, message);
+        self.remember(offset, iostream, text, message);
         self.maybe_flush()
     }
 
@@ -170,7 +172,7 @@ impl ContainerLog {
         for line in text.split(|byte| *byte == b'\n') {
             self.push_line(iostream, line);
         }
-        self.remember(offset, iostream, text);
+        self.remember(offset, iostream, text, text);
         self.maybe_flush()
     }
 
@@ -348,7 +350,7 @@ impl ContainerLog {
         }
     }
 
-    fn remember(&mut self, offset: u64, iostream: Iostream, message: &[u8]) {
+    fn remember(&mut self, offset: u64, iostream: Iostream, text: &[u8], message: &[u8]) {
         let length = self.size() - offset;
         let file = self.file_index();
         let iostream = (self.format != Format::Raw).then_some(iostream);
@@ -359,6 +361,7 @@ impl ContainerLog {
                 length,
                 iostream,
                 message: message.to_vec(),
+                unparsed: (text != message).then(|| text.to_vec()),
             });
         }
     }

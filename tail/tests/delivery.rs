@@ -311,6 +311,54 @@ fn bytes_seen_before_a_stop_count_as_lost_when_the_file_goes() {
     assert_eq!(named, expected);
 }
 
+/// An empty file that is rotated and compressed has no identity; all that came after it waited for
+/// one (seed 10 of the model of delivery).
+#[test]
+fn an_empty_compressed_file_holds_up_nobody() {
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("pod/0.log"), true, 1);
+    writer.write(20);
+    node.send(|| Fate::Forgotten);
+    node.tailer = None;
+    writer.rotate(0);
+    writer.rotate(0);
+    writer.write(20);
+    writer.rotate(0);
+    writer.write(20);
+    writer.compress();
+    node.start();
+    node.settle();
+    expect_all(&node, writer.n_lines, "an empty file between");
+    assert_eq!(node.tailer().lag().bytes, 0);
+}
+
+/// Of two known files the older one was compressed while the agent was away: its `.gz` was older
+/// than all that was known, and was left unread (seed 2 of the model of delivery).
+#[test]
+fn a_known_file_that_is_compressed_while_away_is_read_on() {
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("pod/0.log"), true, 1);
+    writer.write(20);
+    node.settle();
+    writer.write(20);
+    writer.rotate(0);
+    writer.write(20);
+    // Both are seen, and what is sent of them stays unanswered.
+    node.send(|| Fate::Forgotten);
+    node.clock.advance(300);
+    node.poll();
+    node.tailer.take().expect("running").close().unwrap();
+    writer.rotate(0);
+    writer.write(20);
+    writer.rotate(0);
+    writer.compress();
+    writer.write(20);
+    node.start();
+    node.settle();
+    expect_all(&node, writer.n_lines, "compressed while away");
+    assert_eq!(node.tailer().bytes_lost(), 0);
+}
+
 #[test]
 fn a_deleted_file_is_read_to_its_end() {
     let mut node = Node::new();

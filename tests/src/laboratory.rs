@@ -56,6 +56,8 @@ pub struct Options {
 
 /// Throughput has to be back this long after a fault's end.
 const RECOVERY: Duration = Duration::from_secs(30);
+/// How long the agent may take to be at the heads of its files again before the next fault.
+const CATCH_UP: Duration = Duration::from_secs(10);
 /// How long the last documents of a round may take, look-ups after rollovers included.
 const SETTLE: Duration = Duration::from_secs(90);
 /// The namespace of the laboratory's data stream.
@@ -275,6 +277,15 @@ impl Laboratory {
         if let Err(problem) = recovered {
             self.report.problem(format!("{problem:#}"));
         }
+        // A chunk that lost a connection in this fault must not lose the next ones too, or it is
+        // suspect for no fault of its own (DELIVERY rule 12).
+        let caught_up = wait::until_ok(CATCH_UP, "the agent to catch up", || {
+            let lag = self.agent.metrics()?.sum("agent_lag_seconds", &[]);
+            anyhow::ensure!(lag < 2.0, "{lag:.1} s behind");
+            Ok(())
+        });
+        // Under more load than the machine carries it stays behind, and the tag tells.
+        drop(caught_up);
         self.watch(self.options.calm);
         Ok(())
     }

@@ -96,4 +96,70 @@ mod tests {
         assert_eq!(rules, 24);
         assert!(tests >= 2 * rules, "{tests} tests for {rules} rules");
     }
+
+    /// `docs/faults.md` answers each of the 77 problems of others, and the tests that it names are
+    /// there: whole, shortened with `…`, or beginning like that with `*`.
+    #[test]
+    fn the_tests_that_the_problems_of_others_name_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the workspace");
+        let mut names = String::new();
+        for folder in TESTED {
+            gather(&root.join(folder), &mut names);
+        }
+        let page = std::fs::read_to_string(root.join("docs/faults.md")).unwrap();
+        let mut answered = Vec::new();
+        for line in page.lines().filter(|line| line.starts_with("| ")) {
+            let mut cells = line.split(" | ");
+            let numbers = cells.next().unwrap_or_default().trim_start_matches("| ");
+            for number in numbers.split(", ") {
+                let mut bounds = number.split('–').map(str::parse::<u32>);
+                if let Some(Ok(from)) = bounds.next() {
+                    let to = bounds.next().and_then(Result::ok).unwrap_or(from);
+                    answered.extend(from..=to);
+                }
+            }
+            for name in line.split('`').skip(1).step_by(2) {
+                // Names of tests are sentences; all else in these cells is shorter, or has dots.
+                if name.matches('_').count() < 3 || name.contains(['.', ' ', '/']) {
+                    continue;
+                }
+                let parts = name.trim_matches(['…', '*']).split('…');
+                let is_there = parts.clone().all(|part| names.contains(part));
+                assert!(is_there, "no test `{name}`");
+            }
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, (1..=77).collect::<Vec<u32>>());
+    }
+
+    /// Where tests stand.
+    const TESTED: [&str; 9] = [
+        "tests/tests",
+        "tail",
+        "agent",
+        "aggregator",
+        "buffer",
+        "framing",
+        "store",
+        "parsers/src",
+        "wire",
+    ];
+
+    /// Adds the lines with a function's name from all source files below `dir`.
+    fn gather(dir: &Path, names: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                gather(&path, names);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                for line in source.lines().filter(|line| line.contains("fn ")) {
+                    names.push_str(line);
+                    names.push('\n');
+                }
+            }
+        }
+    }
 }

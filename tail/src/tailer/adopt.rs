@@ -69,7 +69,7 @@ impl Tailer {
                 size,
                 copy_of,
             };
-            if self.is_left_out(sequence, entry, at, &owners, n_known, now) {
+            if self.is_left_out(sequence, entry, now) {
                 sequence.ignored.push(ignore(None));
                 continue;
             }
@@ -83,6 +83,11 @@ impl Tailer {
                     continue;
                 }
             };
+            if entry.place.gz && size == 0 {
+                // It has no first line, and never will: nothing to read, and nothing to wait for.
+                sequence.ignored.push(ignore(None));
+                continue;
+            }
             match find_stream(sequence, &mut content, size, entries) {
                 Some((idx, true)) if !self.still_holds(sequence, idx) => {
                     // Truncated and refilled before we looked: this is the copy of its old life.
@@ -108,6 +113,15 @@ impl Tailer {
                     {
                         *owner = Some(stream.handle);
                     }
+                }
+                // Older than all that a known sequence is known by: left out when it began. Asked
+                // last, since the file of a known stream is a new one once it is compressed.
+                None if sequence.is_known
+                    && sequence.is_unverified
+                    && n_known > 0
+                    && !owners.iter().take(at).any(Option::is_some) =>
+                {
+                    sequence.ignored.push(ignore(None));
                 }
                 None => {
                     let newer = owners.iter().skip(at + 1).flatten().next().copied();
@@ -153,22 +167,10 @@ impl Tailer {
             .is_ok_and(|fits| fits == Match::Whole)
     }
 
-    /// Files that are not read: see the head of this file.
-    fn is_left_out(
-        &self,
-        sequence: &Sequence,
-        entry: &Entry,
-        at: usize,
-        owners: &[Option<u64>],
-        n_known: usize,
-        now: Duration,
-    ) -> bool {
+    /// Files that are not read, whatever they hold: see the head of `files.rs`.
+    fn is_left_out(&self, sequence: &Sequence, entry: &Entry, now: Duration) -> bool {
         if sequence.is_known {
-            let has_older = owners.iter().take(at).any(Option::is_some);
-            return sequence.is_unverified
-                && n_known > 0
-                && !has_older
-                && !sequence.streams.iter().any(|stream| stream.place.is_none());
+            return false;
         }
         let age = now.saturating_sub(self.changed_at(&entry.metadata, now));
         let is_old = self.options.ignore_older.is_some_and(|limit| age > limit);

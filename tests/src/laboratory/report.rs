@@ -24,6 +24,8 @@ pub struct Report {
     pub doubled: usize,
     /// Documents with other content, at other places, or whose intervals do not fit.
     pub wrong: usize,
+    /// Events that came unparsed, since their chunk was suspect (DELIVERY rule 12).
+    pub suspects: usize,
     /// How long the slowest return of throughput took, and after what.
     slowest: (Duration, &'static str),
     /// The most memory, descriptors and disk that were seen.
@@ -41,6 +43,7 @@ impl Report {
             lost: 0,
             doubled: 0,
             wrong: 0,
+            suspects: 0,
             slowest: (Duration::ZERO, "nothing"),
             resources: String::new(),
             problems: Vec::new(),
@@ -62,6 +65,7 @@ impl Report {
         self.lost += verdict.lost.len();
         self.doubled += verdict.doubled.len();
         self.wrong += verdict.wrong.len() + verdict.strangers.len() + verdict.untiled.len();
+        self.suspects += verdict.suspects;
         if !verdict.is_clean() {
             self.problem(verdict.to_string());
         }
@@ -95,8 +99,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             out,
-            "events: {} written, {} lost, {} doubled, {} wrong",
-            self.written, self.lost, self.doubled, self.wrong
+            "events: {} written, {} lost, {} doubled, {} wrong, {} unparsed as suspects",
+            self.written, self.lost, self.doubled, self.wrong, self.suspects
         )?;
         writeln!(
             out,

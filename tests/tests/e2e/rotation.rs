@@ -145,6 +145,7 @@ fn a_stack_trace_over_a_rotation_is_one_record() {
         length,
         iostream: Some(Iostream::Stderr),
         message: lines.join(&b'\n'),
+        unparsed: None,
     });
     log.rotate().unwrap();
     log.piece(Iostream::Stderr, lines[2], true).unwrap();

@@ -122,8 +122,15 @@ impl Agent {
         self.tailer.lag().bytes == 0 && self.tailer.unacknowledged() == 0
     }
 
-    pub(crate) fn bytes_lost(&self) -> u64 {
-        self.tailer.bytes_lost()
+    /// Files that are not read to their end.
+    pub(crate) fn left(&self) -> Vec<tail::StreamStatus> {
+        let mut all = self.tailer.streams();
+        all.retain(|stream| stream.lag.bytes > 0);
+        all
+    }
+
+    pub(crate) fn losses(&self) -> Vec<tail::Loss> {
+        self.tailer.losses().cloned().collect()
     }
 
     /// Packs what is due, at most `max_groups`. `knows` tells which metadata goes along.
@@ -154,8 +161,14 @@ impl Agent {
         })
     }
 
-    /// Takes in what came of a batch, as a session does.
-    pub(crate) fn take(&mut self, sent: &Sent, outcome: Result<Answered, ExchangeError>) {
+    /// Takes in what came of a batch, as a session does. `is_late`: after it was given up, when the
+    /// product must not heed it.
+    pub(crate) fn take(
+        &mut self,
+        sent: &Sent,
+        outcome: Result<Answered, ExchangeError>,
+        is_late: bool,
+    ) {
         let verdicts = match judge(outcome, &sent.groups) {
             Verdict::Groups(verdicts) => verdicts,
             Verdict::Failed { why, .. } => sent
@@ -169,11 +182,13 @@ impl Agent {
         for ((group, sequence), verdict) in groups.zip(verdicts) {
             match verdict {
                 GroupVerdict::Acked(positions) => {
-                    self.n_lost.remove(sequence);
+                    if !is_late {
+                        self.n_lost.remove(sequence);
+                    }
                     self.tailer.acked(group.id, &positions);
                 }
                 GroupVerdict::Failed(why, _) | GroupVerdict::NeedMetadata(why) => {
-                    if why == Failure::ConnectionLost {
+                    if why == Failure::ConnectionLost && !is_late {
                         *self.n_lost.entry(*sequence).or_default() += 1;
                     }
                     self.tailer.failed(group.id, why);

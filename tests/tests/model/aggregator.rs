@@ -86,12 +86,21 @@ impl Aggregator {
 
     /// Ends it and starts it again: what it knew is what its directory holds.
     pub(crate) fn restart(self) -> Self {
-        let Self { dir, runtime, .. } = self;
+        let (dir, runtime) = (self.dir.clone(), Arc::clone(&self.runtime));
+        // The lock goes with it.
+        drop(self);
         Self::start(&dir, &runtime)
     }
 
-    /// Takes a batch; the body of the answer. `None` when it dies there.
-    pub(crate) fn take(&self, body: Bytes, now_ms: u64, death: Option<Death>) -> Option<Bytes> {
+    /// Takes a batch; the body of the answer, `None` when it dies there. `made` is shown the
+    /// documents.
+    pub(crate) fn take(
+        &self,
+        body: Bytes,
+        now_ms: u64,
+        death: Option<Death>,
+        made: impl FnOnce(&[u8]),
+    ) -> Option<Bytes> {
         let anybody = Arc::new(|_: &str| true);
         let batch = self.pool.batch(body, BodyEncoding::Zstd, anybody, now_ms);
         let mut processed = self.runtime.block_on(batch).unwrap().unwrap();
@@ -99,6 +108,7 @@ impl Aggregator {
             return None;
         }
         let fragment = processed.fragments.pop().unwrap();
+        made(&fragment.raw);
         if !fragment.is_empty() && !self.append(fragment, now_ms) {
             for ack in processed
                 .acks

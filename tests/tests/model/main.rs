@@ -3,8 +3,8 @@
 //!
 //! What decides is the product's own code: `tail` with its journal, the agent's packing and
 //! judging, `wire`, the aggregator's workers with framing and rules, and `buffer`. The network, the
-//! clock, the order of things and the store are the model's. `SEED=n` runs one seed again,
-//! `SEEDS=n` so many.
+//! clock, the order of things and the store are the model's. `SEED=n` runs one seed again, with all
+//! that the product logs; `SEEDS=n` runs so many.
 
 #![expect(clippy::unwrap_used, reason = "the model fails by panicking")]
 
@@ -28,6 +28,9 @@ fn every_record_arrives_once_whatever_crashes_is_lost_comes_late_or_twice() {
         Some(seed) => seed..seed + 1,
         None => 0..number("SEEDS").unwrap_or(150),
     };
+    if number("SEED").is_some() {
+        telemetry::logging::init("debug", telemetry::logging::Format::Text);
+    }
     let mut done = world::Done::default();
     for seed in seeds {
         let mut world = World::new(seed);
