@@ -4,10 +4,11 @@
 //! ECS fields, `attributes`, tags.
 
 use crate::ecs::{FieldId, FieldSet, Shape};
-use crate::escape;
 use crate::fields::{Fields, Form, Slot};
 use crate::json::{Member, ValueKind};
+use crate::marks::Marks;
 use crate::nest::Nest;
+use crate::page::{BLOCK, Page};
 use crate::span::{Bytes, Source, Span};
 use crate::stream::Root;
 use crate::time::TimeWriter;
@@ -16,6 +17,8 @@ use crate::{RecordView, StreamContext};
 /// Writes documents. Holds what is the same or nearly so from one to the next.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    page: Page,
+    plans: Plans,
     event_times: TimeWriter,
     ingest_times: TimeWriter,
     /// The latest stream as 16 hexadecimal digits: records of a stream come together.
@@ -24,16 +27,16 @@ pub(crate) struct Writer {
     event_fields: FieldSet,
     /// Members written, by the number of their name: to compare values of equal names.
     named: Vec<u32>,
-    /// Where the record's text needs escapes.
-    specials: Vec<u32>,
+    /// What is written the slow way, before it goes on the page.
+    scratch: Vec<u8>,
 }
 
 /// The bytes that values are ranges of, and what is known of them.
 #[derive(Debug, Clone, Copy)]
 struct Texts<'a> {
     bytes: Bytes<'a>,
-    /// Where the text needs escapes, all of them, when they were looked for.
-    specials: Option<&'a [u32]>,
+    /// Of the record's own text.
+    marks: &'a Marks,
 }
 
 impl<'a> Texts<'a> {
@@ -42,18 +45,30 @@ impl<'a> Texts<'a> {
         self.bytes.of(span)
     }
 
-    /// Appends text as a JSON string.
-    #[inline]
-    fn append_string(&self, out: &mut Vec<u8>, span: Span) {
-        let text = self.of(span);
-        let Some(specials) = self.specials.filter(|_| span.source == Source::Line) else {
-            return escape::append_string(out, text);
-        };
-        // There are few in a line: a walk finds the first one sooner than halving would.
-        let first = specials.iter().take_while(|at| **at < span.start).count();
-        let rest = specials.get(first..).unwrap_or_default();
-        let n = rest.iter().take_while(|at| **at < span.end).count();
-        escape::append_known(out, text, span.start, rest.get(..n).unwrap_or_default());
+    /// Writes what is valid JSON as it stands.
+    #[inline(always)]
+    fn put(&self, page: &mut Page, span: Span) {
+        let whole = self.bytes.whole(span.source);
+        page.put_range(whole, span.start as usize, span.end as usize);
+    }
+
+    /// Writes text as a JSON string.
+    #[inline(always)]
+    fn put_string(&self, page: &mut Page, span: Span) {
+        let (start, end) = (span.start as usize, span.end as usize);
+        if span.source == Source::Line && self.marks.cover(end) {
+            page.put_marked(self.bytes.line, start, end, self.marks);
+        } else {
+            page.put_string(self.of(span));
+        }
+    }
+
+    #[inline(always)]
+    fn put_slot(&self, page: &mut Page, slot: Slot) {
+        match slot.form {
+            Form::Json => self.put(page, slot.span),
+            Form::Text => self.put_string(page, slot.span),
+        }
     }
 }
 
@@ -72,308 +87,429 @@ pub(crate) struct Frame<'a> {
 impl Writer {
     pub(crate) fn new() -> Self {
         Self {
+            page: Page::default(),
+            plans: Plans::default(),
             event_times: TimeWriter::new(),
             ingest_times: TimeWriter::new(),
             stream: (0, hex(0)),
             log_fields: FieldSet::of_root("log"),
             event_fields: FieldSet::of_root("event"),
             named: Vec::new(),
-            specials: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
     /// Appends the document.
     pub(crate) fn append(&mut self, out: &mut Vec<u8>, frame: &Frame<'_>, fields: &mut Fields) {
         let arena = std::mem::take(&mut fields.arena);
+        let marks = std::mem::take(&mut fields.marks);
         let Bytes { line, rules, .. } = frame.bytes;
-        let is_text = |slot: Slot| slot.form == Form::Text && slot.span.source == Source::Line;
-        // A line that is written, as the message, has its fields in it: one search serves all.
-        let mut specials = std::mem::take(&mut self.specials);
-        specials.clear();
-        let is_searched = fields.message.is_none_or(is_text);
-        if is_searched {
-            escape::find_all_special(line, &mut specials);
-        }
-        let bytes = Texts {
+        let texts = Texts {
             bytes: Bytes {
                 line,
                 arena: &arena,
                 rules,
             },
-            specials: is_searched.then_some(&specials),
+            marks: &marks,
         };
-        out.reserve(frame.stream.constant.len() + 3 * line.len() + 512);
-        out.extend_from_slice(b"{\"@timestamp\":\"");
-        self.event_times.append_nanos(out, frame.time_ns);
-        out.extend_from_slice(b"\",\"message\":");
-        match fields.message {
-            Some(slot) => append_slot(out, bytes, slot),
-            None => bytes.append_string(out, Span::line(0, frame.n_line)),
-        }
-        self.append_log(out, frame, bytes, fields);
-        self.append_event(out, frame, bytes, fields);
-        self.append_tailrace(out, frame);
+        self.page.clear();
+        self.page.put(b"{\"@timestamp\":\"");
+        self.page.put(&self.event_times.nanos(frame.time_ns));
+        self.page.put(b"\",\"message\":");
+        let whole = Slot {
+            span: Span::line(0, frame.n_line),
+            form: Form::Text,
+        };
+        texts.put_slot(&mut self.page, fields.message.unwrap_or(whole));
+        self.write_log(frame, texts, fields);
+        self.write_event(frame, texts, fields);
+        self.write_tailrace(frame);
         let rest = fields
             .used
             .without(&self.log_fields)
             .without(&self.event_fields);
         if rest.intersects(&frame.stream.shared) {
-            append_merged(out, frame.stream, bytes, fields, rest);
+            self.write_merged(frame.stream, texts, fields, rest);
         } else {
-            out.extend_from_slice(&frame.stream.constant);
-            append_fields(out, bytes, fields, &rest, 0);
+            self.page.put_bytes(&frame.stream.constant);
+            self.plans.write(&mut self.page, texts, fields, &rest, 0);
         }
-        self.append_attributes(out, bytes, fields);
-        append_tags(out, frame, fields);
-        out.push(b'}');
+        self.write_attributes(texts, fields);
+        write_tags(&mut self.page, frame, fields);
+        self.page.put(b"}");
+        out.extend_from_slice(self.page.text());
         fields.arena = arena;
-        self.specials = specials;
+        fields.marks = marks;
     }
 
-    fn append_log(&self, out: &mut Vec<u8>, frame: &Frame<'_>, bytes: Texts<'_>, fields: &Fields) {
-        out.extend_from_slice(b",\"log\":{");
-        out.extend_from_slice(&frame.stream.log);
-        out.extend_from_slice(b"\"offset\":");
-        append_number(out, frame.record.offset);
+    fn write_log(&mut self, frame: &Frame<'_>, texts: Texts<'_>, fields: &Fields) {
+        let page = &mut self.page;
+        page.put_bytes(&frame.stream.log);
+        page.put_number(frame.record.offset);
         if let Some(iostream) = frame.record.iostream {
-            out.extend_from_slice(b",\"iostream\":");
-            escape::append_string(out, iostream.as_bytes());
+            page.put(b",\"iostream\":\"");
+            page.put_bytes(iostream.as_bytes());
+            page.put(b"\"");
         }
         if let Some(level) = fields.level {
-            out.extend_from_slice(b",\"level\":\"");
-            out.extend_from_slice(level.name().as_bytes());
-            out.push(b'"');
+            page.put(b",\"level\":\"");
+            page.put_bytes(level.name().as_bytes());
+            page.put(b"\"");
         }
         let own = fields.used.intersection(&self.log_fields);
-        append_fields(out, bytes, fields, &own, 1);
-        out.push(b'}');
+        self.plans.write(page, texts, fields, &own, 1);
+        page.put(b"}");
     }
 
-    fn append_event(
-        &mut self,
-        out: &mut Vec<u8>,
-        frame: &Frame<'_>,
-        bytes: Texts<'_>,
-        fields: &Fields,
-    ) {
-        out.extend_from_slice(b",\"event\":{");
-        out.extend_from_slice(&frame.stream.event);
-        out.extend_from_slice(b"\"ingested\":\"");
-        self.ingest_times.append_millis(out, frame.record.now_ns);
-        out.push(b'"');
+    fn write_event(&mut self, frame: &Frame<'_>, texts: Texts<'_>, fields: &Fields) {
+        let page = &mut self.page;
+        page.put_bytes(&frame.stream.event);
+        page.put(&self.ingest_times.millis(frame.record.now_ns));
+        page.put(b"\"");
         let own = fields.used.intersection(&self.event_fields);
-        append_fields(out, bytes, fields, &own, 1);
-        out.push(b'}');
+        self.plans.write(page, texts, fields, &own, 1);
+        page.put(b"}");
     }
 
-    fn append_tailrace(&mut self, out: &mut Vec<u8>, frame: &Frame<'_>) {
-        let record = frame.record;
+    fn write_tailrace(&mut self, frame: &Frame<'_>) {
+        let (page, record) = (&mut self.page, frame.record);
         if self.stream.0 != record.stream {
             self.stream = (record.stream, hex(record.stream));
         }
-        out.extend_from_slice(b",\"tailrace\":{\"stream\":\"");
-        out.extend_from_slice(&self.stream.1);
-        out.extend_from_slice(b"\",\"length\":");
-        append_number(out, record.length);
+        page.put(b",\"tailrace\":{\"stream\":\"");
+        page.put(&self.stream.1);
+        page.put(b"\",\"length\":");
+        page.put_number(record.length);
         for (i, (stream, offset, length)) in record.parts.iter().enumerate() {
-            out.extend_from_slice(if i == 0 { b",\"parts\":[{" } else { b",{" });
-            out.extend_from_slice(b"\"stream\":\"");
-            out.extend_from_slice(&hex(*stream));
-            out.extend_from_slice(b"\",\"offset\":");
-            append_number(out, *offset);
-            out.extend_from_slice(b",\"length\":");
-            append_number(out, *length);
-            out.push(b'}');
+            page.put_bytes(if i == 0 { b",\"parts\":[{" } else { b",{" });
+            page.put(b"\"stream\":\"");
+            page.put(&hex(*stream));
+            page.put(b"\",\"offset\":");
+            page.put_number(*offset);
+            page.put(b",\"length\":");
+            page.put_number(*length);
+            page.put(b"}");
         }
         if !record.parts.is_empty() {
-            out.push(b']');
+            page.put(b"]");
         }
         if let Some(rule) = frame.rule {
-            out.extend_from_slice(b",\"rule\":");
-            escape::append_string(out, rule.as_bytes());
+            page.put(b",\"rule\":");
+            page.put_string(rule.as_bytes());
         }
-        out.push(b'}');
+        page.put(b"}");
     }
 
-    fn append_attributes(&mut self, out: &mut Vec<u8>, bytes: Texts<'_>, fields: &mut Fields) {
-        const OPEN: &[u8] = b",\"attributes\":{";
-        let begin = out.len();
-        out.extend_from_slice(OPEN);
-        let empty = out.len();
+    fn write_attributes(&mut self, texts: Texts<'_>, fields: &mut Fields) {
+        const OPEN: &[u8; 15] = b",\"attributes\":{";
+        let begin = self.page.len();
+        self.page.put(OPEN);
+        let empty = self.page.len();
         fields.rewriter.start();
         self.named.clear();
         let members = std::mem::take(&mut fields.members);
+        let mut copied = Copied::default();
         for (index, member) in members.iter().enumerate() {
             if member.taken {
                 continue;
             }
-            let key = bytes.of(member.key);
-            if out.len() > empty {
-                out.push(b',');
+            if !fields.names_dirty && copied.take(texts, member) {
+                continue;
             }
-            let mut depth = 2;
+            let is_first = copied.write(&mut self.page, texts, empty);
             if fields.names_dirty {
-                let named = &self.named;
-                let is_equal = |n: usize| {
-                    named
-                        .get(n)
-                        .and_then(|i| members.get(*i as usize))
-                        .is_some_and(|other| {
-                            other.kind == member.kind
-                                && bytes.of(other.value) == bytes.of(member.value)
-                        })
-                };
-                let Some(name) = fields.rewriter.name_member(key, is_equal) else {
-                    if out.len() > empty {
-                        out.pop();
-                    }
-                    continue;
-                };
-                self.named.push(index as u32);
-                let name = fields.rewriter.name(name);
-                escape::append_string(out, name);
-                depth += memchr::memchr_iter(b'.', name).count();
-            } else {
-                out.push(b'"');
-                out.extend_from_slice(key);
-                out.push(b'"');
+                self.write_named(texts, &members, index, is_first, fields);
+                continue;
             }
-            out.push(b':');
-            append_member(out, bytes, member, depth, fields);
+            if !is_first {
+                self.page.put(b",");
+            }
+            self.page.put(b"\"");
+            texts.put(&mut self.page, member.key);
+            self.page.put(b"\":");
+            self.write_member(texts, member, 2, fields);
         }
+        copied.write(&mut self.page, texts, empty);
         fields.members = members;
-        if out.len() == empty {
-            out.truncate(begin);
+        if self.page.len() == empty {
+            self.page.truncate(begin);
         } else {
-            out.push(b'}');
+            self.page.put(b"}");
         }
         let changed = fields.rewriter.tags;
         fields.tags.union(changed);
     }
-}
 
-fn append_member(
-    out: &mut Vec<u8>,
-    bytes: Texts<'_>,
-    member: &Member,
-    depth: usize,
-    fields: &mut Fields,
-) {
-    let value = bytes.of(member.value);
-    if member.kind == ValueKind::Text {
-        bytes.append_string(out, member.value);
-    } else if member.dirty && member.value.source == Source::Line {
-        let (taken, rewriter) = (&fields.taken, &mut fields.rewriter);
-        rewriter.append_value(
-            out,
-            bytes.bytes.line,
-            member.value.start as usize,
-            depth,
-            taken,
-        );
-    } else {
-        out.extend_from_slice(value);
+    /// Writes a member under a name that goes with those of the others.
+    fn write_named(
+        &mut self,
+        texts: Texts<'_>,
+        members: &[Member],
+        index: usize,
+        is_first: bool,
+        fields: &mut Fields,
+    ) {
+        let Some(member) = members.get(index) else {
+            return;
+        };
+        let named = &self.named;
+        let is_equal = |n: usize| {
+            let other = named.get(n).and_then(|i| members.get(*i as usize));
+            other.is_some_and(|other| {
+                other.kind == member.kind && texts.of(other.value) == texts.of(member.value)
+            })
+        };
+        let name = fields.rewriter.name_member(texts.of(member.key), is_equal);
+        let Some(name) = name else { return };
+        self.named.push(index as u32);
+        let name = fields.rewriter.name(name);
+        let depth = 2 + memchr::memchr_iter(b'.', name).count();
+        self.page.put_bytes(if is_first { b"" } else { b"," });
+        self.page.put_string(name);
+        self.page.put(b":");
+        self.write_member(texts, member, depth, fields);
     }
-}
 
-#[inline]
-fn append_slot(out: &mut Vec<u8>, bytes: Texts<'_>, slot: Slot) {
-    match slot.form {
-        Form::Json => out.extend_from_slice(bytes.of(slot.span)),
-        Form::Text => bytes.append_string(out, slot.span),
-    }
-}
-
-/// Appends fields to an object in which something stands already: the outermost one, or that of
-/// the fields' first name (`within` 1).
-#[inline]
-fn append_fields(
-    out: &mut Vec<u8>,
-    bytes: Texts<'_>,
-    fields: &Fields,
-    which: &FieldSet,
-    within: usize,
-) {
-    let shapes = Shape::all();
-    let mut before = None;
-    for id in which.iter() {
-        let shape = &shapes[id.index()];
-        shape.append_key(out, before, within);
-        append_slot(out, bytes, fields.slot(id));
-        before = Some(shape);
-    }
-    if let Some(before) = before {
-        before.append_end(out, within);
-    }
-}
-
-/// Appends the constant part and the record's fields where they share objects.
-fn append_merged(
-    out: &mut Vec<u8>,
-    stream: &StreamContext,
-    bytes: Texts<'_>,
-    fields: &Fields,
-    mut rest: FieldSet,
-) {
-    for root in &stream.roots {
-        let own = rest.intersection(&root.fields);
-        if own.is_empty() {
-            out.extend_from_slice(&stream.constant[root.range.0..root.range.1]);
-            continue;
+    #[inline]
+    fn write_member(
+        &mut self,
+        texts: Texts<'_>,
+        member: &Member,
+        depth: usize,
+        fields: &mut Fields,
+    ) {
+        if member.kind == ValueKind::Text {
+            texts.put_string(&mut self.page, member.value);
+        } else if member.dirty && member.value.source == Source::Line {
+            let (taken, rewriter) = (&fields.taken, &mut fields.rewriter);
+            let start = member.value.start as usize;
+            self.scratch.clear();
+            rewriter.append_value(&mut self.scratch, texts.bytes.line, start, depth, taken);
+            self.page.put_bytes(&self.scratch);
+        } else {
+            texts.put(&mut self.page, member.value);
         }
-        rest = rest.without(&own);
-        append_root(out, root, bytes, fields, &own);
     }
-    append_fields(out, bytes, fields, &rest, 0);
+
+    /// Writes the constant part and the record's fields where they share objects.
+    fn write_merged(
+        &mut self,
+        stream: &StreamContext,
+        texts: Texts<'_>,
+        fields: &Fields,
+        mut rest: FieldSet,
+    ) {
+        for root in &stream.roots {
+            let own = rest.intersection(&root.fields);
+            if own.is_empty() {
+                let constant = stream.constant.get(root.range.0..root.range.1);
+                self.page.put_bytes(constant.unwrap_or_default());
+                continue;
+            }
+            rest = rest.without(&own);
+            self.scratch.clear();
+            write_root(&mut self.page, &mut self.scratch, root, texts, fields, &own);
+        }
+        self.plans.write(&mut self.page, texts, fields, &rest, 0);
+    }
+}
+
+/// Members that stand one after the other in the line as they will in the document: they are
+/// copied together.
+#[derive(Debug, Default)]
+struct Copied {
+    /// From the first key's quote to the end of the last value.
+    run: Option<(usize, usize)>,
+}
+
+impl Copied {
+    /// Adds a member; false when it cannot be copied with those before.
+    #[inline(always)]
+    fn take(&mut self, texts: Texts<'_>, member: &Member) -> bool {
+        let (key, value) = (member.key, member.value);
+        let (Some(start), end) = ((key.start as usize).checked_sub(1), value.end as usize) else {
+            return false;
+        };
+        // `"key":value`, with nothing between.
+        let line = texts.bytes.line;
+        let is_whole = key.source == Source::Line
+            && value.source == Source::Line
+            && value.start == key.end + 2
+            && member.kind != ValueKind::Text
+            && !member.dirty
+            && line.get(key.end as usize..value.start as usize) == Some(b"\":")
+            && line.get(start) == Some(&b'"');
+        if !is_whole {
+            return false;
+        }
+        match &mut self.run {
+            None => self.run = Some((start, end)),
+            // Nothing but a comma between.
+            Some(run) if run.1 + 1 == start => run.1 = end,
+            Some(_) => return false,
+        }
+        true
+    }
+
+    /// Writes what was taken; tells whether nothing stands in the object, which begins at `empty`.
+    #[inline(always)]
+    fn write(&mut self, page: &mut Page, texts: Texts<'_>, empty: usize) -> bool {
+        if let Some((start, end)) = self.run.take() {
+            if page.len() > empty {
+                page.put(b",");
+            }
+            page.put_range(texts.bytes.line, start, end);
+        }
+        page.len() == empty
+    }
+}
+
+/// How sets of fields are written: what stands between their values, prepared when a set comes
+/// for the first time. Records of one rule have the same few sets.
+#[derive(Debug, Default)]
+struct Plans {
+    /// By a hash of the set; another one in its place is prepared anew.
+    all: Vec<Plan>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    set: FieldSet,
+    within: usize,
+    pieces: Vec<Piece>,
+}
+
+/// What stands before a value, and the field that the value is of. A long one is several, the
+/// first ones without a field; the last one closes the objects.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    text: [u8; BLOCK],
+    n: u8,
+    field: Option<FieldId>,
+}
+
+/// Plans that are kept: more than the rules of most installations need.
+const N_PLANS: usize = 128;
+
+impl Plans {
+    /// Writes fields into an object in which something stands already: the outermost one, or that
+    /// of the fields' first name (`within` 1).
+    #[inline]
+    fn write(
+        &mut self,
+        page: &mut Page,
+        texts: Texts<'_>,
+        fields: &Fields,
+        which: &FieldSet,
+        within: usize,
+    ) {
+        if which.is_empty() {
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.resize_with(N_PLANS, Plan::default);
+        }
+        let Some(plan) = self.all.get_mut(which.hash() % N_PLANS) else {
+            return;
+        };
+        if plan.set != *which || plan.within != within {
+            plan.prepare(which, within);
+        }
+        for piece in &plan.pieces {
+            page.put_block(&piece.text, usize::from(piece.n));
+            if let Some(id) = piece.field {
+                texts.put_slot(page, fields.slot(id));
+            }
+        }
+    }
+}
+
+impl Plan {
+    fn prepare(&mut self, which: &FieldSet, within: usize) {
+        (self.set, self.within) = (*which, within);
+        self.pieces.clear();
+        let mut text = Vec::new();
+        let mut before = None;
+        for id in which.iter() {
+            let shape = &Shape::all()[id.index()];
+            shape.append_key(&mut text, before, within);
+            self.add(&mut text, Some(id));
+            before = Some(shape);
+        }
+        if let Some(before) = before {
+            before.append_end(&mut text, within);
+        }
+        self.add(&mut text, None);
+    }
+
+    fn add(&mut self, text: &mut Vec<u8>, field: Option<FieldId>) {
+        let mut blocks = text.chunks(BLOCK).peekable();
+        while let Some(block) = blocks.next() {
+            let mut piece = Piece {
+                text: [0; BLOCK],
+                n: block.len() as u8,
+                field: field.filter(|_| blocks.peek().is_none()),
+            };
+            piece.text[..block.len()].copy_from_slice(block);
+            self.pieces.push(piece);
+        }
+        text.clear();
+    }
 }
 
 /// Merges two sequences that are each in the order of their names. The record's value stands
 /// where both have one; that it may was decided when it was taken.
-fn append_root(out: &mut Vec<u8>, root: &Root, bytes: Texts<'_>, fields: &Fields, own: &FieldSet) {
+fn write_root(
+    page: &mut Page,
+    keys: &mut Vec<u8>,
+    root: &Root,
+    texts: Texts<'_>,
+    fields: &Fields,
+    own: &FieldSet,
+) {
     let mut nest = Nest::continued();
     let mut own = own.iter().peekable();
     let mut leaves = root.leaves.iter().peekable();
-    let append_own = |out: &mut Vec<u8>, nest: &mut Nest<'_>, id: FieldId| {
-        nest.append_key(out, id.name().as_bytes());
-        append_slot(out, bytes, fields.slot(id));
-    };
+    fn put_key<'a>(page: &mut Page, nest: &mut Nest<'a>, keys: &mut Vec<u8>, name: &'a [u8]) {
+        keys.clear();
+        nest.append_key(keys, name);
+        page.put_bytes(keys);
+    }
     while let Some((name, value)) = leaves.peek() {
         if let Some(id) = own.next_if(|id| id.name().as_bytes() <= name.as_slice()) {
-            append_own(out, &mut nest, id);
+            put_key(page, &mut nest, keys, id.name().as_bytes());
+            texts.put_slot(page, fields.slot(id));
             if id.name().as_bytes() == name.as_slice() {
                 leaves.next();
             }
             continue;
         }
-        nest.append_key(out, name);
-        out.extend_from_slice(value);
+        put_key(page, &mut nest, keys, name);
+        page.put_bytes(value);
         leaves.next();
     }
     for id in own {
-        append_own(out, &mut nest, id);
+        put_key(page, &mut nest, keys, id.name().as_bytes());
+        texts.put_slot(page, fields.slot(id));
     }
-    nest.finish(out);
+    keys.clear();
+    nest.finish(keys);
+    page.put_bytes(keys);
 }
 
-fn append_tags(out: &mut Vec<u8>, frame: &Frame<'_>, fields: &Fields) {
+fn write_tags(page: &mut Page, frame: &Frame<'_>, fields: &Fields) {
     if frame.stream.tags.is_empty() && frame.record.tags.is_empty() && fields.tags.is_empty() {
         return;
     }
-    out.extend_from_slice(b",\"tags\":[");
-    let begin = out.len();
-    out.extend_from_slice(&frame.stream.tags);
+    page.put(b",\"tags\":[");
+    let begin = page.len();
+    page.put_bytes(&frame.stream.tags);
     let names = fields.tags.iter().map(crate::Tag::name);
     for tag in frame.record.tags.iter().copied().chain(names) {
-        if out.len() > begin {
-            out.push(b',');
-        }
-        escape::append_string(out, tag.as_bytes());
+        page.put_bytes(if page.len() > begin { b"," } else { b"" });
+        page.put_string(tag.as_bytes());
     }
-    out.push(b']');
-}
-
-fn append_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    page.put(b"]");
 }
 
 fn hex(number: u64) -> [u8; 16] {

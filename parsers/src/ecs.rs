@@ -296,6 +296,28 @@ impl FieldId {
             .map(|i| FieldId(i as u8))
     }
 
+    /// Whether other fields follow from its value: an IP from an address, say.
+    #[inline]
+    pub(crate) fn is_derived_from(self) -> bool {
+        const ALL: FieldSet = {
+            let mut set = FieldSet([0; WORDS]);
+            let ids = [
+                FieldId::SOURCE_ADDRESS,
+                FieldId::CLIENT_ADDRESS,
+                FieldId::SERVER_ADDRESS,
+                FieldId::DESTINATION_ADDRESS,
+                FieldId::URL_ORIGINAL,
+            ];
+            let mut i = 0;
+            while i < ids.len() {
+                set.0[ids[i].0 as usize / 64] |= 1 << (ids[i].0 % 64);
+                i += 1;
+            }
+            set
+        };
+        ALL.contains(self)
+    }
+
     /// Whether a line's value stands even when the stream's metadata has one: the program knows
     /// its own service better than the name of its container tells.
     pub(crate) fn line_wins(self) -> bool {
@@ -344,6 +366,17 @@ impl FieldSet {
 
     pub(crate) fn contains(&self, id: FieldId) -> bool {
         self.0[id.index() / 64] & (1 << (id.index() % 64)) != 0
+    }
+
+    /// A number that sets which are not the same seldom share.
+    #[inline]
+    pub(crate) fn hash(&self) -> usize {
+        let mix = |sum: u64, word: &u64| {
+            (sum ^ word)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .rotate_left(29)
+        };
+        (self.0.iter().fold(0, mix) >> 32) as usize
     }
 
     pub(crate) fn is_empty(&self) -> bool {

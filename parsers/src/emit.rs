@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::ecs::{FieldId, key_hash};
-use crate::fields::{Fields, Form, Offer, Slot};
+use crate::ecs::{FieldId, Kind, key_hash};
+use crate::fields::{Fields, Form, Slot};
 use crate::json::scan::{self, NumberFit};
 use crate::json::{Member, ValueKind};
 use crate::level::Level;
@@ -204,14 +204,15 @@ pub(crate) fn fill(
             }
             Some(Moment::OutOfRange) => {}
             None => {
-                let question = match *id {
-                    FieldId::URL_ORIGINAL if text.first() == Some(&b'/') => {
-                        Some(memchr::memchr(b'?', text))
-                    }
-                    _ => None,
+                // What the type of a target may be, its field can hold.
+                let form = match id.kind() {
+                    Kind::Keyword | Kind::Ip | Kind::Date => Form::Text,
+                    Kind::Long | Kind::Float | Kind::Bool => Form::Json,
                 };
-                offer(*id, line, span, kind, fields);
-                derive(*id, line, question, span, fields);
+                fields.set_own(*id, span, form);
+                if id.is_derived_from() {
+                    derive(*id, line, span, fields);
+                }
             }
         },
         Place::Attribute(_) => {
@@ -230,20 +231,6 @@ pub(crate) fn fill(
         }
     }
     Ok(())
-}
-
-/// Offers a value whose type was checked already.
-#[inline]
-fn offer(id: FieldId, line: &[u8], span: Span, kind: ValueKind, fields: &mut Fields) {
-    fields.offer_field(
-        line,
-        id,
-        Offer {
-            span,
-            kind,
-            dirty: false,
-        },
-    );
 }
 
 pub(crate) fn is_ip(text: &[u8]) -> bool {
@@ -275,6 +262,13 @@ fn is_ipv4(text: &[u8]) -> bool {
 
 /// How many leading zeros to skip so that a text is a JSON number; `None` when it is no number.
 pub(crate) fn number_at(text: &[u8], is_int: bool) -> Option<usize> {
+    // Most are a few digits.
+    if text.len() <= 18
+        && text.iter().all(u8::is_ascii_digit)
+        && !matches!(text, [] | [b'0', _, ..])
+    {
+        return Some(0);
+    }
     let zeros = text.iter().take_while(|b| **b == b'0').count();
     let followed = text.get(zeros).is_some_and(u8::is_ascii_digit);
     let skipped = if followed {
@@ -290,32 +284,32 @@ pub(crate) fn number_at(text: &[u8], is_int: bool) -> Option<usize> {
     fits.then_some(skipped)
 }
 
-/// Fields that follow from another: the IP of an address, path and query of a URL that is a path
-/// (`question`: where its `?` stands, if it has one).
+/// Fields that follow from another: the IP of an address, path and query of a URL that is a path.
 #[inline]
-fn derive(
-    id: FieldId,
-    line: &[u8],
-    question: Option<Option<usize>>,
-    span: Span,
-    fields: &mut Fields,
-) {
-    let mut also = |id: FieldId, span: Span| offer(id, line, span, ValueKind::Text, fields);
-    match (id, question) {
-        (FieldId::SOURCE_ADDRESS, _) => also(FieldId::SOURCE_IP, span),
-        (FieldId::CLIENT_ADDRESS, _) => also(FieldId::CLIENT_IP, span),
-        (FieldId::SERVER_ADDRESS, _) => also(FieldId::SERVER_IP, span),
-        (FieldId::DESTINATION_ADDRESS, _) => also(FieldId::DESTINATION_IP, span),
-        (FieldId::URL_ORIGINAL, Some(None)) => also(FieldId::URL_PATH, span),
-        (FieldId::URL_ORIGINAL, Some(Some(question))) => {
-            let at = span.start + question as u32;
-            also(FieldId::URL_PATH, Span { end: at, ..span });
-            if at + 1 < span.end {
-                let start = at + 1;
-                also(FieldId::URL_QUERY, Span { start, ..span });
+fn derive(id: FieldId, line: &[u8], span: Span, fields: &mut Fields) {
+    let ip = match id {
+        FieldId::SOURCE_ADDRESS => FieldId::SOURCE_IP,
+        FieldId::CLIENT_ADDRESS => FieldId::CLIENT_IP,
+        FieldId::SERVER_ADDRESS => FieldId::SERVER_IP,
+        FieldId::DESTINATION_ADDRESS => FieldId::DESTINATION_IP,
+        FieldId::URL_ORIGINAL => {
+            let text = fields.bytes(line, span);
+            if text.first() != Some(&b'/') {
+                return;
             }
+            let question = memchr::memchr(b'?', text);
+            let end = question.map_or(span.end, |at| span.start + at as u32);
+            fields.set_own(FieldId::URL_PATH, Span { end, ..span }, Form::Text);
+            if end + 1 < span.end {
+                let start = end + 1;
+                fields.set_own(FieldId::URL_QUERY, Span { start, ..span }, Form::Text);
+            }
+            return;
         }
-        _ => {}
+        _ => return,
+    };
+    if is_ip(fields.bytes(line, span)) {
+        fields.set_own(ip, span, Form::Text);
     }
 }
 

@@ -27,63 +27,33 @@ const fn special_bytes(word: u64) -> u64 {
 }
 
 /// The high bit of each byte of `word` that is zero, of no other.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline(always)]
 const fn zero_bytes(word: u64) -> u64 {
     const LOW: u64 = !HIGH;
     !(((word & LOW) + LOW) | word | LOW)
 }
 
-/// Appends the positions of all bytes of `text` that cannot stand in a JSON string as they are.
-pub(crate) fn find_all_special(text: &[u8], found: &mut Vec<u32>) {
-    let mut words = |chunks: &[[u8; 8]], base: usize| {
-        for (i, chunk) in chunks.iter().enumerate() {
-            let word = u64::from_le_bytes(*chunk);
-            let mut hits = zero_bytes(word ^ (ONES * b'"' as u64))
-                | zero_bytes(word ^ (ONES * b'\\' as u64))
-                | zero_bytes(word & (ONES * 0xE0));
-            while hits != 0 {
-                found.push((base + i * 8) as u32 + hits.trailing_zeros() / 8);
-                hits &= hits - 1;
-            }
-        }
-    };
-    // The compiler makes vector instructions of the look at a whole block; most have none.
-    let (blocks, rest) = text.as_chunks::<32>();
-    for (i, block) in blocks.iter().enumerate() {
-        let any = block.iter().fold(false, |any, b| {
-            any | (*b < 0x20) | (*b == b'"') | (*b == b'\\')
-        });
-        if any {
-            words(block.as_chunks::<8>().0, i * 32);
-        }
-    }
-    let base = blocks.len() * 32;
-    let (chunks, tail) = rest.as_chunks::<8>();
-    words(chunks, base);
-    let base = base + chunks.len() * 8;
-    for (i, byte) in tail.iter().enumerate() {
-        if *byte < 0x20 || *byte == b'"' || *byte == b'\\' {
-            found.push((base + i) as u32);
-        }
-    }
+/// A bit for each of eight bytes that cannot stand in a JSON string as it is.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline(always)]
+pub(crate) fn special_bits(word: u64) -> u32 {
+    let controls = gather(zero_bytes(word & (ONES * 0xE0)));
+    controls | equal_bits(word, b'"') | equal_bits(word, b'\\')
 }
 
-/// Appends `text`, in which the bytes at `specials` (counted from `start`) need care, as a JSON
-/// string with its quotes.
-#[inline]
-pub(crate) fn append_known(out: &mut Vec<u8>, text: &[u8], start: u32, specials: &[u32]) {
-    out.push(b'"');
-    let mut done = 0;
-    for special in specials {
-        let at = (special - start) as usize;
-        if let (Some(run), Some(byte)) = (text.get(done..at), text.get(at)) {
-            out.extend_from_slice(run);
-            append_escape(out, *byte);
-            done = at + 1;
-        }
-    }
-    out.extend_from_slice(text.get(done..).unwrap_or_default());
-    out.push(b'"');
+/// A bit for each of eight bytes that is `byte`.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline(always)]
+pub(crate) fn equal_bits(word: u64, byte: u8) -> u32 {
+    gather(zero_bytes(word ^ (ONES * u64::from(byte))))
+}
+
+/// The high bits of eight bytes.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline(always)]
+fn gather(high_bits: u64) -> u32 {
+    ((high_bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
 /// Whether `byte` is in `text`: for short texts, where calling a search costs more than it saves.
@@ -164,22 +134,21 @@ pub(crate) fn append_escaped(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn append_escape(out: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     match byte {
         b'"' => out.extend_from_slice(b"\\\""),
         b'\\' => out.extend_from_slice(b"\\\\"),
         b'\n' => out.extend_from_slice(b"\\n"),
         b'\r' => out.extend_from_slice(b"\\r"),
         b'\t' => out.extend_from_slice(b"\\t"),
-        _ => out.extend_from_slice(&[
-            b'\\',
-            b'u',
-            b'0',
-            b'0',
-            HEX[usize::from(byte >> 4)],
-            HEX[usize::from(byte & 15)],
-        ]),
+        _ => out.extend_from_slice(&control(byte)),
     }
+}
+
+/// The escape of a control character that has none of its own, `\u001b`.
+pub(crate) fn control(byte: u8) -> [u8; 6] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let [high, low] = [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]);
+    [b'\\', b'u', b'0', b'0', high, low]
 }
 
 /// Appends `bytes` with each sequence that is no UTF-8 replaced by U+FFFD.
@@ -205,20 +174,6 @@ mod tests {
             append_string(&mut out, text.as_bytes());
             prop_assert!(!out.contains(&b'\n'));
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
-        }
-
-        #[test]
-        fn known_specials_give_the_same_string(text in ".{0,80}|[\"\\\\\\x00-\\x1fa]{0,60}", start in 0u32..5) {
-            let text = text.as_bytes();
-            let mut found = Vec::new();
-            find_all_special(text, &mut found);
-            let slow = text.iter().enumerate().filter(|(_, b)| **b < 0x20 || matches!(b, b'"' | b'\\'));
-            prop_assert_eq!(&found, &slow.map(|(i, _)| i as u32).collect::<Vec<_>>());
-            found.iter_mut().for_each(|at| *at += start);
-            let (mut known, mut plain) = (Vec::new(), Vec::new());
-            append_known(&mut known, text, start, &found);
-            append_string(&mut plain, text);
-            prop_assert_eq!(known, plain);
         }
 
         #[test]

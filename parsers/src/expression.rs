@@ -7,6 +7,7 @@ mod program;
 
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
+use crate::marks::Marks;
 use matcher::Scratch;
 use program::Program;
 
@@ -28,6 +29,17 @@ pub(crate) struct Locations {
     regex: CaptureLocations,
 }
 
+impl Locations {
+    /// Where a group was found, by its number; `None` when it took no part.
+    #[inline]
+    pub(crate) fn get(&self, group: usize) -> Option<(usize, usize)> {
+        match self.scratch.slots.as_chunks::<2>().0.get(group)? {
+            [matcher::NONE, _] | [_, matcher::NONE] => None,
+            [start, end] => Some((*start as usize, *end as usize)),
+        }
+    }
+}
+
 impl Expression {
     /// Compiles an expression in the syntax of the `regex` crate.
     ///
@@ -35,7 +47,16 @@ impl Expression {
     ///
     /// What is wrong with it, in one line.
     pub(crate) fn compile(text: &str) -> Result<Expression, String> {
-        let regex = build(text).map_err(|error| {
+        Self::compile_up_to(text, MAX_BYTES)
+    }
+
+    /// As [`Expression::compile`], with a limit of memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Expression::compile`].
+    pub(crate) fn compile_up_to(text: &str, max_bytes: usize) -> Result<Expression, String> {
+        let regex = build(text, max_bytes).map_err(|error| {
             // The last line says what is wrong, those before draw it.
             let text = error.to_string();
             let what = text.lines().last().unwrap_or_default();
@@ -69,40 +90,58 @@ impl Expression {
 
     /// Looks for the expression in `line[from..to]`, which must be valid UTF-8. Appends start and
     /// end of each group to `found`, counted in `line`; a group that took no part is empty.
+    /// `marks` are those of the record's text, which `line` is or begins with.
     #[inline]
     pub(crate) fn find(
         &self,
         line: &[u8],
         from: usize,
         to: usize,
+        marks: &Marks,
         locations: &mut Locations,
         found: &mut Vec<(u32, u32)>,
     ) -> bool {
-        let Some(text) = line.get(from..to) else {
+        let is_found = self.locate(line, from, to, marks, locations);
+        if is_found {
+            let (groups, _) = locations.scratch.slots.as_chunks::<2>();
+            found.extend(groups.iter().map(|[start, end]| match (*start, *end) {
+                (matcher::NONE, _) | (_, matcher::NONE) => (from as u32, from as u32),
+                range => range,
+            }));
+        }
+        is_found
+    }
+
+    /// As [`Expression::find`]; [`Locations::get`] gives the groups.
+    #[inline]
+    pub(crate) fn locate(
+        &self,
+        line: &[u8],
+        from: usize,
+        to: usize,
+        marks: &Marks,
+        locations: &mut Locations,
+    ) -> bool {
+        let (Some(text), true) = (line.get(..to), from <= to) else {
             return false;
         };
-        let base = from as u32;
-        if let Some(program) = &self.program {
-            match program.find(text, &mut locations.scratch) {
-                Ok(false) => return false,
-                Ok(true) => {
-                    let (groups, _) = locations.scratch.slots.as_chunks::<2>();
-                    found.extend(groups.iter().map(|[start, end]| match (*start, *end) {
-                        (matcher::NONE, _) | (_, matcher::NONE) => (base, base),
-                        (start, end) => (base + start, base + end),
-                    }));
-                    return true;
-                }
-                Err(matcher::GivesUp) => {}
-            }
+        if let Some(program) = &self.program
+            && let Ok(is_found) = program.find(text, from, marks, &mut locations.scratch)
+        {
+            return is_found;
         }
         let regex = &mut locations.regex;
+        let text = text.get(from..).unwrap_or_default();
         if self.regex.captures_read(regex, text).is_none() {
             return false;
         }
+        let slots = &mut locations.scratch.slots;
+        slots.clear();
         for group in 0..regex.len() {
-            let (start, end) = regex.get(group).unwrap_or((0, 0));
-            found.push((base + start as u32, base + end as u32));
+            match regex.get(group) {
+                Some((start, end)) => slots.extend([start, end].map(|at| (from + at) as u32)),
+                None => slots.extend([matcher::NONE; 2]),
+            }
         }
         true
     }
@@ -134,7 +173,7 @@ impl Expression {
             if rest.starts_with(['*', '+', '?', '{']) || beginning.ends_with(['\\', '|']) {
                 continue;
             }
-            if let Some(found) = build(beginning).ok().and_then(|regex| {
+            if let Some(found) = build(beginning, MAX_BYTES).ok().and_then(|regex| {
                 let found = regex.find(text)?;
                 Some(found.end())
             }) {
@@ -145,8 +184,11 @@ impl Expression {
     }
 }
 
-fn build(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text).size_limit(MAX_BYTES).build()
+fn build(text: &str, max_bytes: usize) -> Result<Regex, regex::Error> {
+    let mut builder = RegexBuilder::new(text);
+    // The engine's cache of states has a default of 2 MiB.
+    let cache = max_bytes.max(2 * 1024 * 1024);
+    builder.size_limit(max_bytes).dfa_size_limit(cache).build()
 }
 
 #[cfg(test)]
@@ -172,7 +214,36 @@ mod tests {
         });
         let mut found = Vec::new();
         let mut locations = compiled.locations();
-        let matches = compiled.find(text.as_bytes(), 0, text.len(), &mut locations, &mut found);
+        let mut marks = Marks::default();
+        marks.look(text.as_bytes());
+        let matches = compiled.find(
+            text.as_bytes(),
+            0,
+            text.len(),
+            &marks,
+            &mut locations,
+            &mut found,
+        );
+        // Within a longer text the same is found, and what is around it is not seen.
+        let longer = format!("a1{text}\"b");
+        marks.look(longer.as_bytes());
+        let mut within = Vec::new();
+        let to = 2 + text.len();
+        let also = compiled.find(
+            longer.as_bytes(),
+            2,
+            to,
+            &marks,
+            &mut locations,
+            &mut within,
+        );
+        assert_eq!(also, matches, "{expression} within {longer}");
+        let moved = |(start, end): &(u32, u32)| match (start, end) {
+            // A group that took no part is where the text begins.
+            (0, 0) => (2, 2),
+            (start, end) => (start + 2, end + 2),
+        };
+        assert_eq!(within, found.iter().map(moved).collect::<Vec<_>>());
         (by_regex, matches.then_some(found))
     }
 
@@ -182,7 +253,12 @@ mod tests {
             let compiled = Expression::compile(expression).unwrap();
             let program = compiled.program.as_ref().expect("it is a program");
             assert_eq!(
-                program.find(text.as_bytes(), &mut Scratch::default()),
+                program.find(
+                    text.as_bytes(),
+                    0,
+                    &Marks::default(),
+                    &mut Scratch::default()
+                ),
                 Ok(compiled.regex.is_match(text.as_bytes())),
                 "{expression} on {text}"
             );
@@ -217,7 +293,12 @@ mod tests {
         let expression = Expression::compile("^(a+)+b").unwrap();
         let program = expression.program.as_ref().unwrap();
         assert_eq!(
-            program.find(text.as_bytes(), &mut Scratch::default()),
+            program.find(
+                text.as_bytes(),
+                0,
+                &Marks::default(),
+                &mut Scratch::default()
+            ),
             Err(matcher::GivesUp)
         );
         assert_eq!(both("^(a+)+b", &text), (None, None));

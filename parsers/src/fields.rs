@@ -4,13 +4,13 @@
 //! A value reaches an ECS field when its name and its type fit and nothing is there yet. All
 //! else stays a member of `attributes` under its own name, so nothing is lost.
 
-use std::net::IpAddr;
-
 use crate::ecs::{FIELDS, FieldId, FieldSet, Kind, Names, Role, key_hash};
+use crate::emit::is_ip;
 use crate::json::rewrite::{MembersOf, Rewriter, kinds_of_array};
 use crate::json::{Member, Refused, ValueKind, Walker, kinds};
 use crate::level::Level;
 use crate::logfmt;
+use crate::marks::Marks;
 use crate::redact::Find;
 use crate::span::{Bytes, Source, Span};
 use crate::time::{self, Moment, TimeWriter, Zone};
@@ -62,6 +62,8 @@ const MAX_FLATTEN: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Fields {
     names: &'static Names,
+    /// Where the record's text needs care.
+    pub(crate) marks: Marks,
     walker: Walker,
     pub(crate) rewriter: Rewriter,
     /// Candidates for `attributes`, in the order of the line.
@@ -96,6 +98,7 @@ impl Fields {
     pub(crate) fn new() -> Self {
         Self {
             names: Names::get(),
+            marks: Marks::default(),
             walker: Walker::default(),
             rewriter: Rewriter::default(),
             members: Vec::new(),
@@ -214,10 +217,19 @@ impl Fields {
     }
 
     /// Sets a field that is free.
+    #[inline]
     pub(crate) fn set(&mut self, id: FieldId, span: Span, form: Form) {
         if !self.used.contains(id) {
             self.used.insert(id);
             self.slots[id.index()] = Slot { span, form };
+        }
+    }
+
+    /// Sets a field that is free and that the line may set.
+    #[inline]
+    pub(crate) fn set_own(&mut self, id: FieldId, span: Span, form: Form) {
+        if !self.owned.contains(id) {
+            self.set(id, span, form);
         }
     }
 
@@ -226,7 +238,7 @@ impl Fields {
     pub(crate) fn take_json(&mut self, line: &[u8], from: usize, end: usize) -> bool {
         let first = self.members.len();
         let text = line.get(..end).unwrap_or_default();
-        match self.walker.walk(text, from, &mut self.members) {
+        match self.walker.walk(text, from, &self.marks, &mut self.members) {
             Ok(()) => {}
             Err(refused) => {
                 self.members.truncate(first);
@@ -245,7 +257,9 @@ impl Fields {
     pub(crate) fn take_logfmt(&mut self, line: &[u8], from: usize, end: usize) -> bool {
         let first = self.members.len();
         let text = line.get(..end).unwrap_or_default();
-        let Some(found) = logfmt::scan_line(text, from, &mut self.members, &mut self.arena) else {
+        let Some(found) =
+            logfmt::scan_line(text, from, &self.marks, &mut self.members, &mut self.arena)
+        else {
             self.members.truncate(first);
             return false;
         };
@@ -487,8 +501,9 @@ impl Fields {
             }
             Kind::Bool => (offer.kind == ValueKind::Bool).then_some(as_it_is),
             Kind::Ip => {
-                let text = std::str::from_utf8(self.plain(line, offer)).ok()?;
-                text.parse::<IpAddr>().ok()?;
+                if !is_ip(self.plain(line, offer)) {
+                    return None;
+                }
                 let form = if offer.kind == ValueKind::String {
                     Form::Json
                 } else {
@@ -515,7 +530,8 @@ impl Fields {
     /// Writes a time as RFC 3339 for use as a value.
     pub(crate) fn write_time(&mut self, ns: i64) -> Span {
         let start = self.arena.len();
-        self.times.append_nanos(&mut self.arena, ns);
+        let text = self.times.nanos(ns);
+        self.arena.extend_from_slice(&text);
         Span::arena(start, self.arena.len())
     }
 

@@ -15,8 +15,8 @@ mod translate;
 
 use std::sync::OnceLock;
 
-use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
-
+use crate::expression::{Expression, Locations};
+use crate::marks::Marks;
 use check::Check;
 pub(crate) use library::{Flavour, Library};
 
@@ -80,7 +80,7 @@ pub(crate) struct Grok {
 
 #[derive(Debug)]
 struct Linear {
-    regex: Regex,
+    expression: Expression,
     /// Group of each capture; none for those within what is only looked at.
     groups: Vec<Option<usize>>,
     checks: Vec<Check>,
@@ -95,7 +95,7 @@ struct Exact {
 /// Memory for matching one expression.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    locations: Option<CaptureLocations>,
+    locations: Option<Locations>,
 }
 
 impl Grok {
@@ -141,33 +141,38 @@ impl Grok {
 
     /// Memory for [`Grok::find`].
     pub(crate) fn scratch(&self) -> Scratch {
-        let locations = self.linear.as_ref().map(|l| l.regex.capture_locations());
+        let locations = self.linear.as_ref().map(|l| l.expression.locations());
         Scratch { locations }
     }
 
-    /// Looks for the expression in `text` (valid UTF-8) and sets `ranges`, one a capture.
+    /// Looks for the expression in `line[from..to]` (valid UTF-8) and sets `ranges`, one a capture,
+    /// counted in `line`, whose beginning `marks` are of.
     pub(crate) fn find(
         &self,
-        text: &[u8],
+        line: &[u8],
+        (from, to): (usize, usize),
+        marks: &Marks,
         scratch: &mut Scratch,
         ranges: &mut Vec<Range>,
     ) -> Found {
         ranges.clear();
         ranges.resize(self.captures.len(), None);
+        let text = line.get(from..to).unwrap_or_default();
         let (Some(linear), Some(locations)) = (&self.linear, &mut scratch.locations) else {
-            return self.find_exactly(text, ranges);
+            return self.find_exactly(text, from, ranges);
         };
-        if linear.regex.captures_read(locations, text).is_none() {
+        if !linear.expression.locate(line, from, to, marks, locations) {
             return Found::NoMatch;
         }
         for (range, group) in ranges.iter_mut().zip(&linear.groups) {
             *range = group.and_then(|group| locations.get(group));
         }
-        let holds = |check: &Check| check.holds(text, locations, ranges);
+        let line = line.get(..to).unwrap_or_default();
+        let holds = |check: &Check| check.holds(line, from, locations, ranges);
         if linear.checks.iter().all(holds) {
             return Found::Match;
         }
-        self.find_exactly(text, ranges)
+        self.find_exactly(text, from, ranges)
     }
 
     fn exact(&self) -> Option<&Exact> {
@@ -185,7 +190,7 @@ impl Grok {
     }
 
     #[cold]
-    fn find_exactly(&self, text: &[u8], ranges: &mut [Range]) -> Found {
+    fn find_exactly(&self, text: &[u8], from: usize, ranges: &mut [Range]) -> Found {
         let (Some(exact), Ok(text)) = (self.exact(), std::str::from_utf8(text)) else {
             return Found::NoMatch;
         };
@@ -195,7 +200,7 @@ impl Grok {
             Ok(Some(captures)) => {
                 for (range, group) in ranges.iter_mut().zip(&exact.groups) {
                     let found = group.and_then(|group| captures.get(group));
-                    *range = found.map(|m| (m.start(), m.end()));
+                    *range = found.map(|m| (from + m.start(), from + m.end()));
                 }
                 Found::Match
             }
@@ -205,12 +210,9 @@ impl Grok {
 
 impl Linear {
     fn compile(text: &str, mut checks: Vec<Check>, n_captures: usize) -> Result<Linear, Wrong> {
-        let regex = RegexBuilder::new(text)
-            .size_limit(MAX_SIZE)
-            .dfa_size_limit(MAX_SIZE)
-            .build()
-            .map_err(|error| Wrong::new(message(&error)))?;
-        let names: Vec<_> = regex.capture_names().collect();
+        let expression = Expression::compile_up_to(text, MAX_SIZE)
+            .map_err(|what| Wrong::new(format!("bad expression: {what}")))?;
+        let names: Vec<_> = expression.group_names().collect();
         let groups = expand::groups(&names, n_captures);
         for check in &mut checks {
             let name = format!("m{}", check.group);
@@ -219,18 +221,11 @@ impl Linear {
             check.group = position.unwrap_or_default();
         }
         Ok(Linear {
-            regex,
+            expression,
             groups,
             checks,
         })
     }
-}
-
-/// What the engine says is wrong: the last line, those before draw it.
-fn message(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or_default();
-    format!("bad expression: {}", last.trim_start_matches("error: "))
 }
 
 #[cfg(test)]

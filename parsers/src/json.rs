@@ -13,6 +13,7 @@ pub(crate) mod scan;
 use crate::Tag;
 use crate::ecs::key_hash;
 use crate::escape;
+use crate::marks::Marks;
 use crate::span::Span;
 use scan::{NumberFit, skip_space};
 
@@ -130,7 +131,8 @@ enum Next {
 }
 
 impl Walker {
-    /// Walks the object that the range `from..` of `line` is, appending its members.
+    /// Walks the object that the range `from..` of `line` is, appending its members. `marks` are
+    /// those of the record's text, which `line` is or begins with.
     ///
     /// # Errors
     ///
@@ -139,12 +141,13 @@ impl Walker {
         &mut self,
         line: &[u8],
         from: usize,
+        marks: &Marks,
         members: &mut Vec<Member>,
     ) -> Result<(), Refused> {
         self.frames.clear();
         self.keys.clear();
         self.keys_dirty = false;
-        self.run(line, from, members)
+        self.run(line, from, marks, members)
             .unwrap_or(Err(Refused::NotAnObject))
     }
 
@@ -154,6 +157,7 @@ impl Walker {
         &mut self,
         line: &[u8],
         from: usize,
+        marks: &Marks,
         members: &mut Vec<Member>,
     ) -> Option<Result<(), Refused>> {
         let mut at = scan::word(line, skip_space(line, from), b"{")?;
@@ -174,7 +178,7 @@ impl Walker {
                     if byte != b'"' {
                         return None;
                     }
-                    let string = scan::string(line, at + 1)?;
+                    let string = scan::marked_string(line, at + 1, marks)?;
                     let key = Span::line(at + 1, string.end);
                     let hash = key_hash(line.get(at + 1..string.end)?);
                     if string.end - at > MAX_KEY {
@@ -201,7 +205,7 @@ impl Walker {
                 Next::Value => {
                     let kind = match byte {
                         b'"' => {
-                            let string = scan::string(line, at + 1)?;
+                            let string = scan::marked_string(line, at + 1, marks)?;
                             member.dirty |= string.needs_care;
                             at = string.end + 1;
                             ValueKind::String

@@ -7,6 +7,7 @@
 
 use crate::ecs::key_hash;
 use crate::json::{MAX_FIELDS, MAX_KEY, Member, ValueKind, scan};
+use crate::marks::Marks;
 use crate::span::Span;
 
 /// What [`scan_line`] found beside the pairs.
@@ -37,10 +38,12 @@ fn key_end(line: &[u8], from: usize) -> usize {
 }
 
 /// Appends the pairs of `line[from..]` to `members`. `None`, with leftovers in `members`, when the line is not
-/// logfmt. Values with escapes are undone into `arena`.
+/// logfmt. Values with escapes are undone into `arena`. `marks` are those of the record's text, which
+/// `line` is or begins with.
 pub(crate) fn scan_line(
     line: &[u8],
     from: usize,
+    marks: &Marks,
     members: &mut Vec<Member>,
     arena: &mut Vec<u8>,
 ) -> Option<Found> {
@@ -68,7 +71,7 @@ pub(crate) fn scan_line(
             names_dirty |= bloom & bit != 0 || name.contains(&b'.');
             bloom |= bit;
             let value;
-            (value, at) = scan_value(line, end + 1, arena)?;
+            (value, at) = scan_value(line, end + 1, marks, arena)?;
             if members.len() - n_before >= MAX_FIELDS {
                 return None;
             }
@@ -94,27 +97,31 @@ pub(crate) fn scan_line(
 
 /// The value at `at` and the position after it. `None` when a quote is not closed.
 #[inline(always)]
-fn scan_value(line: &[u8], at: usize, arena: &mut Vec<u8>) -> Option<(Span, usize)> {
+fn scan_value(line: &[u8], at: usize, marks: &Marks, arena: &mut Vec<u8>) -> Option<(Span, usize)> {
     if line.get(at) != Some(&b'"') {
-        let mut end = at;
-        while line
-            .get(end)
-            .is_some_and(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
-        {
-            end += 1;
+        let mut end = marks.find(line, b' ', at, line.len()).unwrap_or(line.len());
+        // Other white space is among what needs care.
+        let mut special = marks.find_special(line, at);
+        while special < end {
+            match line.get(special) {
+                Some(b'\t' | b'\n' | b'\r') => end = special,
+                _ => special = marks.find_special(line, special + 1),
+            }
         }
         return Some((Span::line(at, end), end));
     }
     let mut has_escapes = false;
     let mut end = at + 1;
     loop {
-        let rest = line.get(end..)?;
-        end += memchr::memchr2(b'"', b'\\', rest)?;
-        if line.get(end) == Some(&b'"') {
-            break;
+        end = marks.find_special(line, end);
+        match line.get(end)? {
+            b'"' => break,
+            b'\\' => {
+                has_escapes = true;
+                end += 2;
+            }
+            _ => end += 1,
         }
-        has_escapes = true;
-        end += 2;
     }
     if !has_escapes {
         return Some((Span::line(at + 1, end), end + 1));
@@ -133,7 +140,14 @@ mod tests {
     fn pairs(line: &str) -> Option<String> {
         let mut members = Vec::new();
         let mut arena = Vec::new();
-        scan_line(line.as_bytes(), 0, &mut members, &mut arena)?;
+        let mut marks = Marks::default();
+        let found = scan_line(line.as_bytes(), 0, &marks, &mut members, &mut arena);
+        marks.look(line.as_bytes());
+        let mut again = Vec::new();
+        arena.clear();
+        let looked = scan_line(line.as_bytes(), 0, &marks, &mut again, &mut arena);
+        assert_eq!(looked, found);
+        found?;
         let bytes = crate::span::Bytes {
             line: line.as_bytes(),
             arena: &arena,
@@ -176,7 +190,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(line in proptest::collection::vec(prop::sample::select(b"ab=\"\\ .\nux0\xff".to_vec()), 0..60)) {
-            let _ = scan_line(&line, 0, &mut Vec::new(), &mut Vec::new());
+            let _ = scan_line(&line, 0, &Marks::default(), &mut Vec::new(), &mut Vec::new());
         }
     }
 }

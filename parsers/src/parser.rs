@@ -114,11 +114,14 @@ impl Parser {
     ) -> Outcome {
         self.fields.start(&stream.owned);
         let mut mended = std::mem::take(&mut self.mended);
-        let outcome = if std::str::from_utf8(record.message).is_ok() {
+        self.fields.marks.look(record.message);
+        let is_text = self.fields.marks.is_ascii || std::str::from_utf8(record.message).is_ok();
+        let outcome = if is_text {
             self.append_text(record, stream, record.message, record.trace_at, out, trace)
         } else {
             self.fields.tags.insert(Tag::InvalidUtf8);
             let trace_at = mend(record, &mut mended);
+            self.fields.marks.look(&mended);
             self.append_text(record, stream, &mended, trace_at, out, trace)
         };
         self.mended = mended;

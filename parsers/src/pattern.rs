@@ -4,6 +4,7 @@
 //! quotes an escaped quote does not end it. So a match is a chain of byte searches, linear in the
 //! line: no hole is ever tried at two lengths.
 
+use crate::marks::Marks;
 use crate::steps::Failure;
 
 /// A compiled pattern.
@@ -156,31 +157,32 @@ impl Pattern {
         line: &[u8],
         from: usize,
         to: usize,
+        marks: &Marks,
         found: &mut Vec<(u32, u32)>,
     ) -> Result<(), Failure> {
-        let text = line.get(from..to).unwrap_or_default();
-        if !text.starts_with(&self.start) {
+        let text = line.get(..to).unwrap_or_default();
+        let begins = text.get(from..).unwrap_or_default();
+        if !begins.starts_with(&self.start) {
             return Err(Failure::at(from, "the text begins differently"));
         }
-        let mut at = self.start.len();
+        let mut at = from + self.start.len();
         for hole in &self.holes {
-            let rest = &text[at..];
-            let (length, literal) = match &hole.end {
-                End::Line => (Some(rest.len()), 0),
-                End::Byte(byte) => (memchr::memchr(*byte, rest), 1),
-                End::Literal(literal) => (find_literal(rest, literal), literal.len()),
-                End::Quote(literal) => (find_quote(rest, literal), literal.len()),
+            let (end, literal) = match &hole.end {
+                End::Line => (Some(to), 0),
+                End::Byte(byte) => (marks.find(text, *byte, at, to), 1),
+                End::Literal(literal) => (find_literal(text, at, literal, marks), literal.len()),
+                End::Quote(literal) => (find_quote(text, at, literal, marks), literal.len()),
             };
-            let Some(length) = length else {
-                return Err(Failure::at(from + at, "what ends the hole is missing"));
+            let Some(end) = end else {
+                return Err(Failure::at(at, "what ends the hole is missing"));
             };
-            found.push(((from + at) as u32, (from + at + length) as u32));
-            at += length + literal;
+            found.push((at as u32, end as u32));
+            at = end + literal;
         }
-        if at == text.len() {
+        if at == to {
             Ok(())
         } else {
-            Err(Failure::at(from + at, "the text should end here"))
+            Err(Failure::at(at, "the text should end here"))
         }
     }
 }
@@ -188,32 +190,36 @@ impl Pattern {
 /// Position of `literal`: of its first byte, then of the rest behind it. Literals are short, and
 /// begin with what separates fields: a search made for long ones costs more than it saves.
 #[inline]
-fn find_literal(text: &[u8], literal: &[u8]) -> Option<usize> {
-    let first = *literal.first()?;
-    let mut at = 0;
+fn find_literal(text: &[u8], mut at: usize, literal: &[u8], marks: &Marks) -> Option<usize> {
+    let (first, rest) = literal.split_first()?;
     loop {
-        at += memchr::memchr(first, text.get(at..)?)?;
-        if text[at..].starts_with(literal) {
+        at = marks.find(text, *first, at, text.len())?;
+        if is_at(text, at + 1, rest) {
             return Some(at);
         }
         at += 1;
     }
 }
 
+/// Whether `literal` stands at a place. A few bytes: a loop, not a call.
+#[inline(always)]
+fn is_at(text: &[u8], at: usize, literal: &[u8]) -> bool {
+    let text = text.get(at..).unwrap_or_default();
+    text.len() >= literal.len() && literal.iter().zip(text).all(|(a, b)| a == b)
+}
+
 /// Position of `literal`, which begins with a quote, where no odd number of backslashes stands
 /// before it.
-fn find_quote(text: &[u8], literal: &[u8]) -> Option<usize> {
-    let mut at = 0;
+#[inline]
+fn find_quote(text: &[u8], mut at: usize, literal: &[u8], marks: &Marks) -> Option<usize> {
+    let rest = literal.get(1..)?;
     loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[at] == b'\\' {
-            at += 2;
-            continue;
+        at = marks.find_special(text, at);
+        match *text.get(at)? {
+            b'\\' => at += 2,
+            b'"' if is_at(text, at + 1, rest) => return Some(at),
+            _ => at += 1,
         }
-        if text[at..].starts_with(literal) {
-            return Some(at);
-        }
-        at += 1;
     }
 }
 
@@ -223,11 +229,17 @@ mod tests {
 
     use super::*;
 
+    fn looked_at(line: &str) -> Marks {
+        let mut marks = Marks::default();
+        marks.look(line.as_bytes());
+        marks
+    }
+
     fn find(pattern: &str, line: &str) -> Option<Vec<String>> {
         let (pattern, _) = Pattern::compile(pattern).unwrap();
         let mut found = Vec::new();
         let matches = pattern
-            .find(line.as_bytes(), 0, line.len(), &mut found)
+            .find(line.as_bytes(), 0, line.len(), &looked_at(line), &mut found)
             .is_ok();
         let text = |(s, e): &(u32, u32)| line.get(*s as usize..*e as usize).unwrap().to_owned();
         matches.then(|| found.iter().map(text).collect())
@@ -296,7 +308,7 @@ mod tests {
         fn no_text_panics(pattern in "[<>:_a\" ]{0,12}", line in "[a\"\\\\ ]{0,20}") {
             if let Ok((pattern, _)) = Pattern::compile(&pattern) {
                 let mut found = Vec::new();
-                let is_found = pattern.find(line.as_bytes(), 0, line.len(), &mut found).is_ok();
+                let is_found = pattern.find(line.as_bytes(), 0, line.len(), &looked_at(&line), &mut found).is_ok();
                 prop_assert!(!is_found || !found.is_empty());
             }
         }

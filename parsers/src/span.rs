@@ -56,15 +56,21 @@ pub(crate) struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
-    /// The bytes of a span made from these same bytes.
+    /// All bytes of a source.
     #[inline(always)]
-    pub(crate) fn of(&self, span: Span) -> &'a [u8] {
-        let from = match span.source {
+    pub(crate) fn whole(&self, source: Source) -> &'a [u8] {
+        match source {
             Source::Line => self.line,
             Source::Arena => self.arena,
             Source::Rules => self.rules,
-        };
-        from.get(span.start as usize..span.end as usize)
+        }
+    }
+
+    /// The bytes of a span made from these same bytes.
+    #[inline(always)]
+    pub(crate) fn of(&self, span: Span) -> &'a [u8] {
+        self.whole(span.source)
+            .get(span.start as usize..span.end as usize)
             .unwrap_or_default()
     }
 }

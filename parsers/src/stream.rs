@@ -23,9 +23,9 @@ pub struct StreamContext {
     pub(crate) constant: Vec<u8>,
     /// The parts of `constant`.
     pub(crate) roots: Vec<Root>,
-    /// The inside of `log` as far as it is constant, with a comma behind, or nothing.
+    /// `,"log":{"file":{…},"offset":`, up to what differs from record to record.
     pub(crate) log: Vec<u8>,
-    /// As `log`, of `event`.
+    /// `,"event":{…,"ingested":"`, as `log`.
     pub(crate) event: Vec<u8>,
     /// Constant tags as JSON strings, with commas between.
     pub(crate) tags: Vec<u8>,
@@ -164,27 +164,30 @@ impl StreamContext {
                 .or_default()
                 .push((escaped, value.to_string().into_bytes()));
         }
+        for (name, first, whole) in [
+            ("log", "\"offset\":", &mut self.log),
+            ("event", "\"ingested\":\"", &mut self.event),
+        ] {
+            let leaves = roots.remove(name).unwrap_or_default();
+            whole.extend_from_slice(format!(",\"{name}\":{{").as_bytes());
+            whole.extend_from_slice(&inside(&leaves));
+            whole.extend_from_slice(first.as_bytes());
+        }
         for (root, leaves) in roots {
-            match root.as_str() {
-                "log" => self.log = inside(&leaves),
-                "event" => self.event = inside(&leaves),
-                _ => {
-                    let start = self.constant.len();
-                    let mut nest = Nest::continued();
-                    for (name, value) in &leaves {
-                        nest.append_key(&mut self.constant, name);
-                        self.constant.extend_from_slice(value);
-                    }
-                    nest.finish(&mut self.constant);
-                    let fields = FieldSet::of_root(&root);
-                    fields.iter().for_each(|id| self.shared.insert(id));
-                    self.roots.push(Root {
-                        range: (start, self.constant.len()),
-                        fields,
-                        leaves,
-                    });
-                }
+            let start = self.constant.len();
+            let mut nest = Nest::continued();
+            for (name, value) in &leaves {
+                nest.append_key(&mut self.constant, name);
+                self.constant.extend_from_slice(value);
             }
+            nest.finish(&mut self.constant);
+            let fields = FieldSet::of_root(&root);
+            fields.iter().for_each(|id| self.shared.insert(id));
+            self.roots.push(Root {
+                range: (start, self.constant.len()),
+                fields,
+                leaves,
+            });
         }
     }
 }
@@ -326,8 +329,11 @@ mod tests {
         assert_eq!(context.get("kubernetes.namespace"), Some("shop"));
         assert_eq!(context.get("n"), Some("5"));
         assert_eq!(context.get("none"), None);
-        assert_eq!(context.log, br#""file":{"path":"/var/log/x"},"#);
-        assert_eq!(context.event, br#""dataset":"d","#);
+        assert_eq!(
+            context.log,
+            br#","log":{"file":{"path":"/var/log/x"},"offset":"#
+        );
+        assert_eq!(context.event, br#","event":{"dataset":"d","ingested":""#);
         assert_eq!(context.tags, br#""a","b""#);
         assert!(context.owned.contains(FieldId::find("host.name").unwrap()));
         assert!(StreamContext::new(b"[]").is_err());
@@ -340,8 +346,8 @@ mod tests {
             let context = StreamContext::new(&json).unwrap();
             let text = format!("{{\"_\":0{}}}", String::from_utf8(context.constant).unwrap());
             crate::document::tests::assert_no_duplicates(text.as_bytes());
-            for fragment in [context.log, context.event] {
-                let text = format!("{{{}\"_\":0}}", String::from_utf8(fragment).unwrap());
+            for (fragment, rest) in [(context.log, "0}}"), (context.event, "\"}}")] {
+                let text = format!("{{\"_\":0{}{rest}", String::from_utf8(fragment).unwrap());
                 crate::document::tests::assert_no_duplicates(text.as_bytes());
             }
         }

@@ -5,7 +5,8 @@
 //! does not know (repetitions counted over characters above ASCII), it gives up, and the caller
 //! asks the `regex` crate.
 
-use super::program::{Class, Node, Program, Run};
+use super::program::{Class, NOWHERE, Node, Program, Run};
+use crate::marks::Marks;
 
 /// It cannot tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,34 +36,51 @@ enum Back {
 pub(super) const NONE: u32 = u32::MAX;
 
 /// Work allowed: a step counts 1, eight bytes searched count 1.
-fn budget(text: &[u8]) -> usize {
-    256 + 8 * text.len()
+fn budget(n_bytes: usize) -> usize {
+    256 + 8 * n_bytes
+}
+
+/// The text that is looked through.
+#[derive(Debug, Clone, Copy)]
+struct Input<'a> {
+    text: &'a [u8],
+    /// Where it begins.
+    from: usize,
+    marks: &'a Marks,
 }
 
 impl Program {
-    /// Looks for the expression in valid UTF-8; on success the groups are in `scratch.slots`.
+    /// Looks for the expression in `text[from..]`, valid UTF-8; on success the groups are in
+    /// `scratch.slots`. What stands before `from` does not exist. `marks` are those of the text.
     ///
     /// # Errors
     ///
     /// When it cannot tell.
     #[inline]
-    pub(super) fn find(&self, text: &[u8], scratch: &mut Scratch) -> Result<bool, GivesUp> {
-        let mut budget = budget(text);
+    pub(super) fn find(
+        &self,
+        text: &[u8],
+        from: usize,
+        marks: &Marks,
+        scratch: &mut Scratch,
+    ) -> Result<bool, GivesUp> {
+        let input = Input { text, from, marks };
+        let mut budget = budget(text.len() - from);
         if self.is_anchored {
-            return self.find_at(text, 0, scratch, &mut budget);
+            return self.find_at(input, from, scratch, &mut budget);
         }
-        let mut at = 0;
+        let mut at = from;
         while at <= text.len() {
             if let Some(byte) = self.first.only {
-                match memchr::memchr(byte, &text[at..]) {
-                    Some(skipped) => at += skipped,
+                match marks.find(text, byte, at, text.len()) {
+                    Some(found) => at = found,
                     None => return Ok(false),
                 }
             }
             let is_boundary = text.get(at).is_none_or(|b| b & 0xC0 != 0x80);
             if is_boundary
                 && self.first.fits(text, at)
-                && self.find_at(text, at, scratch, &mut budget)?
+                && self.find_at(input, at, scratch, &mut budget)?
             {
                 return Ok(true);
             }
@@ -73,11 +91,12 @@ impl Program {
 
     fn find_at(
         &self,
-        text: &[u8],
+        input: Input<'_>,
         start: usize,
         scratch: &mut Scratch,
         budget: &mut usize,
     ) -> Result<bool, GivesUp> {
+        let text = input.text;
         let Scratch { slots, stack } = scratch;
         slots.clear();
         slots.resize(self.n_slots, NONE);
@@ -87,12 +106,32 @@ impl Program {
             *budget = budget.checked_sub(1).ok_or(GivesUp)?;
             let fits = match &self.nodes[node] {
                 Node::Literal(literal) => {
-                    let fits = text[at..].starts_with(literal);
+                    let fits = is_at(text, at, literal);
                     at += literal.len();
                     node += 1;
                     fits
                 }
-                Node::Run(run) => match run.begin(text, at, budget)? {
+                Node::Hole(hole) => {
+                    let end = input.marks.find(text, hole.byte, at, text.len());
+                    let end = end.unwrap_or(text.len());
+                    pay(budget, end - at)?;
+                    let fits = end - at >= hole.min && is_at(text, end, &hole.literal);
+                    if let Some(slot) = hole.slot {
+                        for (slot, at) in [(slot, at), (slot + 1, end)] {
+                            if !stack.is_empty() {
+                                stack.push(Back::Slot {
+                                    slot: slot as u32,
+                                    at: slots[slot],
+                                });
+                            }
+                            slots[slot] = at as u32;
+                        }
+                    }
+                    at = end + hole.literal.len();
+                    node += hole.n_nodes;
+                    fits
+                }
+                Node::Run(run) => match run.begin(input, at, budget)? {
                     None => false,
                     Some((end, back)) => {
                         if let Some(least) = back {
@@ -126,6 +165,18 @@ impl Program {
                     node += 1;
                     true
                 }
+                Node::Split(split) if !split.next.is_empty() => {
+                    let byte = text.get(at).map_or(256, |byte| usize::from(*byte));
+                    let [way, other] = split.next.get(byte).copied().unwrap_or([NOWHERE; 2]);
+                    if other != NOWHERE {
+                        stack.push(Back::Way {
+                            node: u32::from(other),
+                            at: at as u32,
+                        });
+                    }
+                    node = usize::from(way);
+                    way != NOWHERE
+                }
                 Node::Split(split) => {
                     let first = split.ahead[0].fits(text, at);
                     let second = split.ahead[1].fits(text, at);
@@ -144,7 +195,7 @@ impl Program {
                 }
                 Node::Start => {
                     node += 1;
-                    at == 0
+                    at == input.from
                 }
                 Node::End => {
                     node += 1;
@@ -152,7 +203,7 @@ impl Program {
                 }
                 Node::WordBoundary(wanted) => {
                     node += 1;
-                    is_word_boundary(text, at)? == *wanted
+                    is_word_boundary(input, at)? == *wanted
                 }
                 Node::Match => return Ok(true),
             };
@@ -196,7 +247,7 @@ impl Program {
                         let Node::Run(run) = &self.nodes[of as usize] else {
                             continue;
                         };
-                        let found = run.longer(text, from as usize, budget)?;
+                        let found = run.longer(input, from as usize, budget)?;
                         let Some(longer) = found else { continue };
                         let position = longer as u32;
                         stack.push(Back::Longer {
@@ -225,15 +276,16 @@ impl Run {
     #[inline]
     fn begin(
         &self,
-        text: &[u8],
+        input: Input<'_>,
         at: usize,
         budget: &mut usize,
     ) -> Result<Option<(usize, Option<usize>)>, GivesUp> {
+        let text = input.text;
         if !self.is_greedy {
-            return self.begin_lazy(text, at, budget);
+            return self.begin_lazy(input, at, budget);
         }
         let (least, end) = if self.min <= 1 && self.max == usize::MAX {
-            let end = at + self.class.length(text.get(at..).unwrap_or_default());
+            let end = self.class.end(input, at);
             pay(budget, end - at)?;
             if self.min == 1 {
                 if end == at {
@@ -291,10 +343,11 @@ impl Run {
 
     fn begin_lazy(
         &self,
-        text: &[u8],
+        input: Input<'_>,
         at: usize,
         budget: &mut usize,
     ) -> Result<Option<(usize, Option<usize>)>, GivesUp> {
+        let text = input.text;
         if self.max != usize::MAX {
             // The count goes on from one try to the next: too rare to be worth it.
             return Err(GivesUp);
@@ -309,18 +362,41 @@ impl Run {
         if self.after.fits(text, least) {
             return Ok(Some((least, Some(least))));
         }
-        let longer = self.longer(text, least, budget)?;
+        let longer = self.longer(input, least, budget)?;
         Ok(longer.map(|longer| (longer, Some(longer))))
     }
 
     /// The shortest end beyond `from` after which the rest may match.
     fn longer(
         &self,
-        text: &[u8],
+        input: Input<'_>,
         from: usize,
         budget: &mut usize,
     ) -> Result<Option<usize>, GivesUp> {
+        let text = input.text;
         let mut at = from;
+        if let Some(stops) = &self.stops {
+            // One look-up a byte, past the first character.
+            if !self.class.has(text, at) {
+                return Ok(None);
+            }
+            let before = at;
+            at += width(text, at);
+            at = match self.after.only {
+                // The next one, if what is before it is in the class.
+                Some(byte) if self.class.marked == Some(false) => {
+                    let end = self.class.marked_end(input, at, false);
+                    input.marks.find(text, byte, at, end).unwrap_or(end)
+                }
+                _ => {
+                    let rest = text.get(at..).unwrap_or_default();
+                    let n = rest.iter().position(|byte| stops[usize::from(*byte)]);
+                    at + n.unwrap_or(rest.len())
+                }
+            };
+            pay(budget, 8 + at - before)?;
+            return Ok(self.after.fits(text, at).then_some(at));
+        }
         while self.class.has(text, at) {
             at += width(text, at);
             *budget = budget.checked_sub(1).ok_or(GivesUp)?;
@@ -333,20 +409,47 @@ impl Run {
 }
 
 impl Class {
-    /// Bytes that the characters of the class take from the beginning of `text` on.
+    /// Where the characters of the class that stand from `at` on end.
     #[inline(always)]
-    fn length(&self, text: &[u8]) -> usize {
+    fn end(&self, input: Input<'_>, at: usize) -> usize {
+        let text = input.text;
+        let rest = text.get(at..).unwrap_or_default();
         let found = match self.all_but.as_deref() {
-            Some([a]) => memchr::memchr(*a, text),
-            Some([a, b]) => memchr::memchr2(*a, *b, text),
-            Some([a, b, c]) => memchr::memchr3(*a, *b, *c, text),
-            _ => text.iter().position(|byte| !self.bytes[usize::from(*byte)]),
+            Some([a]) => {
+                return input
+                    .marks
+                    .find(text, *a, at, text.len())
+                    .unwrap_or(text.len());
+            }
+            Some([a, b]) => memchr::memchr2(*a, *b, rest),
+            Some([a, b, c]) => memchr::memchr3(*a, *b, *c, rest),
+            _ => rest.iter().position(|byte| !self.bytes[usize::from(*byte)]),
         };
-        let length = found.unwrap_or(text.len());
+        let length = found.unwrap_or(rest.len());
         match self.some {
-            Some(_) if length < text.len() => self.length_slow(text, length),
-            _ => length,
+            Some(_) if length < rest.len() => at + self.length_slow(rest, length),
+            _ => at + length,
         }
+    }
+
+    /// As [`Class::end`], when [`Class::marked`].
+    #[inline(always)]
+    fn marked_end(&self, input: Input<'_>, at: usize, has_space: bool) -> usize {
+        let (text, marks) = (input.text, input.marks);
+        let mut end = text.len();
+        if has_space {
+            end = marks.find(text, b' ', at, end).unwrap_or(end);
+        }
+        let mut special = marks.find_special(text, at);
+        while special < end {
+            match text.get(special) {
+                Some(byte) if self.bytes[usize::from(*byte)] => {
+                    special = marks.find_special(text, special + 1);
+                }
+                _ => end = special,
+            }
+        }
+        end
     }
 
     fn length_slow(&self, text: &[u8], mut at: usize) -> usize {
@@ -402,12 +505,19 @@ fn width(text: &[u8], at: usize) -> usize {
     }
 }
 
-fn is_word_boundary(text: &[u8], at: usize) -> Result<bool, GivesUp> {
+/// Whether `literal` stands at a place. A few bytes: a loop, not a call.
+#[inline(always)]
+fn is_at(text: &[u8], at: usize, literal: &[u8]) -> bool {
+    let text = text.get(at..).unwrap_or_default();
+    text.len() >= literal.len() && literal.iter().zip(text).all(|(a, b)| a == b)
+}
+
+fn is_word_boundary(input: Input<'_>, at: usize) -> Result<bool, GivesUp> {
     let is_word = |byte: Option<&u8>| match byte {
         None => Ok(false),
         Some(0x80..) => Err(GivesUp),
         Some(byte) => Ok(byte.is_ascii_alphanumeric() || *byte == b'_'),
     };
-    let before = at.checked_sub(1).and_then(|before| text.get(before));
-    Ok(is_word(before)? != is_word(text.get(at))?)
+    let before = (at > input.from).then(|| input.text.get(at - 1)).flatten();
+    Ok(is_word(before)? != is_word(input.text.get(at))?)
 }

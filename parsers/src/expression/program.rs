@@ -25,6 +25,8 @@ pub(super) enum Node {
     Literal(Box<[u8]>),
     /// As many characters of a class as fit, or as few.
     Run(Box<Run>),
+    /// Stands for the nodes from here on that take text up to a byte: `([^ ]*) "`.
+    Hole(Box<Hole>),
     /// Notes the position.
     Save(usize),
     /// The first of two ways that leads to a match.
@@ -49,14 +51,39 @@ pub(super) struct Run {
     pub(super) after: Ahead,
     /// What comes after cannot begin with a character of the class: there is one length only.
     pub(super) is_exclusive: bool,
+    /// Bytes at which a run that is to be short may end, for good or because it must: when all
+    /// of them are ASCII.
+    pub(super) stops: Option<Box<[bool; 256]>>,
+}
+
+/// All up to a byte with which a literal begins: a run that has one length only, and what is
+/// around it, at a step. Benchmark: `nginx_regex` of `make bench-rules`.
+#[derive(Debug)]
+pub(super) struct Hole {
+    /// Noted, and the one after it, where the text begins and ends.
+    pub(super) slot: Option<usize>,
+    pub(super) byte: u8,
+    pub(super) min: usize,
+    /// What follows; begins with `byte`.
+    pub(super) literal: Box<[u8]>,
+    /// Number of nodes that this stands for.
+    pub(super) n_nodes: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Split {
     pub(super) ways: [usize; 2],
+    /// Where to go on by the next byte, 256 at the end of the text. Empty when a program has
+    /// very many splits: tables of a kilobyte each.
+    pub(super) next: Box<[[u16; 2]]>,
     /// What each way can begin with.
     pub(super) ahead: [Ahead; 2],
 }
+
+/// No way of a split.
+pub(super) const NOWHERE: u16 = u16::MAX;
+/// Splits for which tables are made: with more, a program takes megabytes.
+const MAX_TABLES: usize = 512;
 
 /// What can stand at a position for the rest to match.
 #[derive(Debug, Clone)]
@@ -78,6 +105,11 @@ impl Ahead {
             any: false,
             only: None,
         }
+    }
+
+    /// Whether the rest can match when this byte is next, 256 at the end of the text.
+    fn can_begin(&self, byte: usize) -> bool {
+        self.any || *self.bytes.get(byte).unwrap_or(&self.end)
     }
 
     /// Whether the rest can match at a position.
@@ -102,6 +134,9 @@ pub(super) struct Class {
     pub(super) some: Option<Box<[(char, char)]>>,
     /// All but these (one to three) ASCII bytes.
     pub(super) all_but: Option<Box<[u8]>>,
+    /// All but some of those bytes that [`Marks`](crate::marks::Marks) tell: spaces, quotes,
+    /// backslashes and control characters. Whether a space is among them.
+    pub(super) marked: Option<bool>,
 }
 
 impl Class {
@@ -137,7 +172,9 @@ impl Class {
         let is_all = above == [('\u{80}', char::MAX)];
         bytes[0x80..].fill(is_all);
         let out: Vec<u8> = (0..0x80).filter(|b| !bytes[usize::from(*b)]).collect();
+        let are_marked = out.iter().all(|b| matches!(b, 0..=b' ' | b'"' | b'\\'));
         Some(Class {
+            marked: (is_all && are_marked).then(|| out.contains(&b' ')),
             all_but: (is_all && (1..=3).contains(&out.len())).then(|| out.into()),
             some: (!is_all && !above.is_empty()).then(|| above.into()),
             bytes,
@@ -152,6 +189,7 @@ impl Class {
             bytes: table,
             some: None,
             all_but: None,
+            marked: None,
         })
     }
 
@@ -164,6 +202,18 @@ impl Class {
             // Continuation bytes begin no character.
             ahead[0xC0..].fill(true);
         }
+    }
+
+    /// See [`Run::stops`].
+    fn stops(&self, after: &Ahead) -> Option<Box<[bool; 256]>> {
+        let is_known = self.some.is_none() && !after.any && !after.bytes[0x80..].contains(&true);
+        is_known.then(|| {
+            let mut stops = after.bytes.clone();
+            for (stop, is_in) in stops.iter_mut().zip(self.bytes.iter()) {
+                *stop |= !is_in;
+            }
+            stops
+        })
     }
 
     fn intersects(&self, ahead: &Ahead) -> bool {
@@ -188,6 +238,7 @@ impl Program {
                     let after = ahead(&nodes, at + 1);
                     if let Some(Node::Run(run)) = nodes.get_mut(at) {
                         run.is_exclusive = !run.class.intersects(&after);
+                        run.stops = run.class.stops(&after);
                         run.after = after;
                     }
                 }
@@ -200,10 +251,17 @@ impl Program {
                 _ => {}
             }
         }
+        tabulate(&mut nodes);
+        let first = ahead(&nodes, 0);
+        for at in 0..nodes.len() {
+            if let Some(hole) = hole(&nodes, at) {
+                nodes[at] = Node::Hole(Box::new(hole));
+            }
+        }
         Some(Program {
             n_slots: 2 + 2 * hir.properties().explicit_captures_len(),
             is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
-            first: ahead(&nodes, 0),
+            first,
             nodes,
         })
     }
@@ -225,6 +283,7 @@ impl Compiler {
     fn split(&mut self) -> Option<usize> {
         self.add(Node::Split(Box::new(Split {
             ways: [0; 2],
+            next: Box::default(),
             ahead: [Ahead::nothing(), Ahead::nothing()],
         })))
     }
@@ -283,6 +342,7 @@ impl Compiler {
             is_greedy,
             after: Ahead::nothing(),
             is_exclusive: false,
+            stops: None,
         })))
     }
 
@@ -356,6 +416,82 @@ impl Compiler {
     }
 }
 
+/// Makes the tables of splits. Of an alternation of many ways, which is a chain of splits, the
+/// table of the first leads to the way that fits at once. Benchmark: `grok` of `make bench-rules`.
+fn tabulate(nodes: &mut [Node]) {
+    let is_split = |node: &&Node| matches!(node, Node::Split(_));
+    if nodes.iter().filter(is_split).count() > MAX_TABLES {
+        return;
+    }
+    // What a way leads to is behind its split, but for repetitions: those have no table yet.
+    for at in (0..nodes.len()).rev() {
+        let Some(Node::Split(split)) = nodes.get(at) else {
+            continue;
+        };
+        let next = (0..=256)
+            .map(|byte| {
+                let fitting = split.ahead.iter().zip(split.ways);
+                let mut fitting = fitting.filter(|(ahead, _)| ahead.can_begin(byte));
+                let way = fitting.next().map(|(_, way)| resolve(nodes, way, byte));
+                let other = fitting.next().map(|(_, way)| resolve(nodes, way, byte));
+                [way, other].map(|node| node.map_or(NOWHERE, |node| node as u16))
+            })
+            .collect();
+        if let Some(Node::Split(split)) = nodes.get_mut(at) {
+            split.next = next;
+        }
+    }
+}
+
+/// Where a way leads when this byte is next: past splits of which one way fits.
+fn resolve(nodes: &[Node], way: usize, byte: usize) -> usize {
+    let mut at = way;
+    // Jumps may lead back: not round for ever.
+    for _ in 0..8 {
+        match nodes.get(at) {
+            Some(Node::Jump(to)) => at = *to,
+            Some(Node::Split(split)) => match split.next.get(byte) {
+                Some([way, NOWHERE]) if *way != NOWHERE => at = usize::from(*way),
+                _ => break,
+            },
+            _ => break,
+        }
+    }
+    at
+}
+
+/// The hole that the nodes from `at` on make, if they do. Nothing leads into the middle of them:
+/// ways of splits begin at runs and literals only together with what is around them.
+fn hole(nodes: &[Node], at: usize) -> Option<Hole> {
+    let is_group = matches!(nodes.get(at)?, Node::Save(slot) if slot % 2 == 0);
+    let begin = at + usize::from(is_group);
+    let Node::Run(run) = nodes.get(begin)? else {
+        return None;
+    };
+    let [byte] = **run.class.all_but.as_ref()? else {
+        return None;
+    };
+    if !run.is_greedy || run.min > 1 || run.max != usize::MAX {
+        return None;
+    }
+    let slot = match (nodes.get(at)?, nodes.get(begin + 1)?) {
+        (Node::Save(open), Node::Save(close)) if is_group && *close == open + 1 => Some(*open),
+        _ if is_group => return None,
+        _ => None,
+    };
+    let end = begin + 1 + usize::from(is_group);
+    let Node::Literal(literal) = nodes.get(end)? else {
+        return None;
+    };
+    (literal.first() == Some(&byte)).then(|| Hole {
+        slot,
+        byte,
+        min: run.min,
+        literal: literal.clone(),
+        n_nodes: end + 1 - at,
+    })
+}
+
 /// What can stand at a position where the program goes on at `from`.
 fn ahead(nodes: &[Node], from: usize) -> Ahead {
     let mut ahead = Ahead::nothing();
@@ -378,6 +514,8 @@ fn ahead(nodes: &[Node], from: usize) -> Ahead {
                     todo.push(at + 1);
                 }
             }
+            // Made of others when these are looked at no more.
+            Node::Hole(_) => ahead.any = true,
             Node::Save(_) | Node::Start | Node::WordBoundary(_) => todo.push(at + 1),
             Node::Split(split) => todo.extend(split.ways),
             Node::Jump(to) => todo.push(*to),

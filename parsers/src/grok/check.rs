@@ -1,8 +1,10 @@
 //! Looks whether the look-arounds that were left out hold where a match went through.
 
-use regex::bytes::{CaptureLocations, Regex};
+use regex::bytes::Regex;
+use regex_syntax::hir::{Class, HirKind};
 
 use super::Range;
+use crate::expression::Locations;
 
 /// A condition at a place of the match, noted by a group of the expression.
 #[derive(Debug)]
@@ -13,6 +15,9 @@ pub(super) struct Check {
     /// Anchored: at the front for what follows and for atomic groups, at the end for what stands
     /// before.
     pub(super) regex: Regex,
+    /// `regex` is one character of these, of ASCII: no engine is needed. Benchmark: `grok` of
+    /// `make bench-rules`.
+    pub(super) one: Option<Box<[bool; 256]>>,
     /// Captures within what follows: group of `regex`, and which capture it is.
     pub(super) captures: Vec<(usize, usize)>,
 }
@@ -35,19 +40,31 @@ pub(super) enum Kind {
 pub(super) const MAX_BEHIND: usize = 64;
 
 impl Check {
-    /// Whether it holds. A place that the match did not come through holds.
+    /// Whether it holds in `text[from..]`. A place that the match did not come through holds.
     pub(super) fn holds(
         &self,
         text: &[u8],
-        locations: &CaptureLocations,
+        from: usize,
+        locations: &Locations,
         ranges: &mut [Range],
     ) -> bool {
         let Some((start, end)) = locations.get(self.group) else {
             return true;
         };
+        if let Some(one) = &self.one {
+            let is_one = |byte: Option<&u8>| byte.is_some_and(|byte| one[usize::from(*byte)]);
+            match self.kind {
+                Kind::Behind { is_negated } => {
+                    let before = (start > from).then(|| text.get(start - 1)).flatten();
+                    return is_one(before) != is_negated;
+                }
+                Kind::Ahead { is_negated } => return is_one(text.get(start)) != is_negated,
+                Kind::Atomic => {}
+            }
+        }
         match self.kind {
             Kind::Behind { is_negated } => {
-                let from = start.saturating_sub(MAX_BEHIND);
+                let from = start.saturating_sub(MAX_BEHIND).max(from);
                 let before = text.get(from..start).unwrap_or_default();
                 self.regex.is_match(before) != is_negated
             }
@@ -71,5 +88,46 @@ impl Check {
                 !is_negated
             }
         }
+    }
+}
+
+/// The characters of an expression that is one character of ASCII, as in `(?![0-9])`.
+pub(super) fn one_of(expression: &str) -> Option<Box<[bool; 256]>> {
+    let hir = regex_syntax::Parser::new().parse(expression).ok()?;
+    let mut one = Box::new([false; 256]);
+    match hir.kind() {
+        HirKind::Literal(literal) => match literal.0.as_ref() {
+            [byte @ 0..0x80] => one[usize::from(*byte)] = true,
+            _ => return None,
+        },
+        HirKind::Class(Class::Unicode(class)) => {
+            for range in class.iter() {
+                let (start, end) = (range.start() as usize, range.end() as usize);
+                one.get_mut(start..=end).filter(|_| end < 0x80)?.fill(true);
+            }
+        }
+        _ => return None,
+    }
+    Some(one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_characters_need_no_engine() {
+        let check = |expression: &str, expected: Option<&[u8]>| {
+            let one = one_of(expression);
+            let found = one.map(|one| (0..=255).filter(|b| one[usize::from(*b)]).collect());
+            assert_eq!(found, expected.map(<[u8]>::to_vec), "{expression}");
+        };
+        check("[0-9.+-]", Some(b"+-.0123456789"));
+        check(r"\\", Some(b"\\"));
+        check("a|b", Some(b"ab"));
+        check("[^a]", None);
+        check("ab", None);
+        check("é", None);
+        check("a?", None);
     }
 }

@@ -7,7 +7,16 @@ fn find(pattern: &str, line: &str) -> Option<String> {
     let library = Library::core(Flavour::Ecs);
     let grok = Grok::compile(pattern, library).unwrap_or_else(|e| panic!("{pattern}: {e:?}"));
     let mut ranges = Vec::new();
-    match grok.find(line.as_bytes(), &mut grok.scratch(), &mut ranges) {
+    let mut marks = Marks::default();
+    marks.look(line.as_bytes());
+    let whole = (0, line.len());
+    match grok.find(
+        line.as_bytes(),
+        whole,
+        &marks,
+        &mut grok.scratch(),
+        &mut ranges,
+    ) {
         Found::Match => {}
         Found::NoMatch => return None,
         Found::OverLimit => return Some("over limit".to_owned()),
@@ -83,7 +92,9 @@ fn what_goes_back_has_a_limit() {
     let grok = Grok::compile(r"^(?<a>(?:x+x+)+)\k<a>y$", Library::core(Flavour::Ecs)).unwrap();
     assert!(grok.needs_back_tracking().is_some());
     let line = "x".repeat(60);
-    let found = grok.find(line.as_bytes(), &mut grok.scratch(), &mut Vec::new());
+    let (line, marks) = (line.as_bytes(), Marks::default());
+    let whole = (0, line.len());
+    let found = grok.find(line, whole, &marks, &mut grok.scratch(), &mut Vec::new());
     assert_eq!(found, Found::OverLimit);
 }
 

@@ -7,7 +7,7 @@
 use regex::bytes::Regex;
 
 use super::Wrong;
-use super::check::{Check, Kind, MAX_BEHIND};
+use super::check::{self, Check, Kind, MAX_BEHIND};
 
 /// A translated expression.
 #[derive(Debug)]
@@ -274,7 +274,7 @@ impl<'t> Translator<'t> {
             true => format!("(?s:{})\\z", inside.linear),
             false => format!("\\A(?s:{})", inside.linear),
         };
-        let regex = Regex::new(&anchored).map_err(|error| Wrong::new(super::message(&error)))?;
+        let regex = Regex::new(&anchored).map_err(|error| Wrong::new(message(&error)))?;
         let mut captures = Vec::new();
         if kind == Kind::Atomic {
             to.linear
@@ -290,6 +290,7 @@ impl<'t> Translator<'t> {
             group: marker,
             kind,
             regex,
+            one: check::one_of(&inside.linear),
             captures,
         });
         Ok(())
@@ -411,4 +412,10 @@ fn count(text: &str) -> Option<&str> {
         && inside.bytes().filter(|b| *b == b',').count() <= 1
         && inside.bytes().any(|b| b.is_ascii_digit());
     is_count.then_some(inside)
+}
+/// What the engine says is wrong: the last line, those before draw it.
+fn message(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    format!("bad expression: {}", last.trim_start_matches("error: "))
 }

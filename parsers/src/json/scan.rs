@@ -1,6 +1,7 @@
 //! The words of JSON: strings, numbers, spaces. Each takes a position and gives the next one.
 
 use crate::escape;
+use crate::marks::Marks;
 
 /// Position of the first byte at or after `at` that is no JSON white space.
 #[inline(always)]
@@ -26,6 +27,20 @@ pub(crate) struct Scanned {
 #[inline(always)]
 pub(crate) fn string(line: &[u8], at: usize) -> Option<Scanned> {
     let end = escape::find_special(line, at);
+    if line.get(end) == Some(&b'"') {
+        return Some(Scanned {
+            end,
+            is_plain: true,
+            needs_care: false,
+        });
+    }
+    string_slow(line, end)
+}
+
+/// As [`string`], with what was seen of the text before.
+#[inline(always)]
+pub(crate) fn marked_string(line: &[u8], at: usize, marks: &Marks) -> Option<Scanned> {
+    let end = marks.find_special(line, at);
     if line.get(end) == Some(&b'"') {
         return Some(Scanned {
             end,

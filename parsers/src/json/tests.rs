@@ -7,7 +7,7 @@ use super::*;
 fn walk(line: &str) -> Result<Vec<Member>, Refused> {
     let mut members = Vec::new();
     Walker::default()
-        .walk(line.as_bytes(), 0, &mut members)
+        .walk(line.as_bytes(), 0, &Marks::default(), &mut members)
         .map(|()| members)
 }
 
@@ -170,7 +170,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(line in proptest::collection::vec(prop::sample::select(b"{}[]\",:01eE.+-\\utrfalsn \n\x00\xff".to_vec()), 0..60)) {
         let mut members = Vec::new();
-        if Walker::default().walk(&line, 0, &mut members).is_ok() {
+        if Walker::default().walk(&line, 0, &Marks::default(), &mut members).is_ok() {
             prop_assert!(members.iter().all(|m| (m.value.end as usize) < line.len()));
         }
     }

@@ -46,7 +46,15 @@ pub(super) static ENTRY: Entry = Entry {
 
 #[derive(Debug)]
 struct GrokStep {
-    all: Vec<(Grok, Vec<Field>)>,
+    all: Vec<(Grok, Vec<Captured>)>,
+}
+
+/// Where a capture goes.
+#[derive(Debug)]
+struct Captured {
+    field: Field,
+    /// Captures before it that go to the same place.
+    earlier: Vec<usize>,
 }
 
 /// Memory of one thread.
@@ -74,13 +82,18 @@ fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>>
                 continue;
             }
         };
-        let mut fields = Vec::new();
+        let mut fields: Vec<Captured> = Vec::new();
         for capture in grok.captures() {
             let text = match capture.kind {
                 Some(kind) => format!("{}:{kind}", capture.name),
                 None => capture.name.clone(),
             };
-            fields.extend(reader.field(&text, *place));
+            let Some(field) = reader.field(&text, *place) else {
+                continue;
+            };
+            let is_same = |other: &Captured| other.field.target.place == field.target.place;
+            let earlier = (0..fields.len()).filter(|i| is_same(&fields[*i])).collect();
+            fields.push(Captured { field, earlier });
         }
         if fields.len() == grok.captures().len() {
             all.push((grok, fields));
@@ -105,9 +118,9 @@ impl Step for GrokStep {
             return Err(not_found);
         };
         let line = work.text.bytes();
-        let text = line.get(from..to).unwrap_or_default();
+        let marks = &work.fields.marks;
         for ((grok, fields), scratch) in self.all.iter().zip(&mut memory.scratch) {
-            match grok.find(text, scratch, &mut memory.ranges) {
+            match grok.find(line, (from, to), marks, scratch, &mut memory.ranges) {
                 Found::Match => {}
                 Found::NoMatch => continue,
                 Found::OverLimit => {
@@ -115,17 +128,16 @@ impl Step for GrokStep {
                 }
             }
             work.fields.names_dirty = true;
-            for (index, (field, range)) in fields.iter().zip(&memory.ranges).enumerate() {
+            for (Captured { field, earlier }, range) in fields.iter().zip(&memory.ranges) {
                 let Some((start, end)) = *range else { continue };
                 // A name may be captured in several places, of which most took no part.
-                let earlier = fields.iter().zip(&memory.ranges).take(index);
-                let mut taken = earlier.filter(|(_, range)| range.is_some());
-                if taken.any(|(other, _)| other.target.place == field.target.place) {
+                let is_taken = |i: &usize| matches!(memory.ranges.get(*i), Some(Some(_)));
+                if earlier.iter().any(is_taken) {
                     continue;
                 }
-                let span = Span::line(from + start, from + end);
+                let span = Span::line(start, end);
                 if field.target.place == Place::Message {
-                    work.span = (from + start, from + end);
+                    work.span = (start, end);
                 }
                 match emit::fill(field, line, span, work.fields) {
                     // Words that are no level are still what the pattern found.

@@ -57,7 +57,8 @@ impl Step for PatternStep {
         work.found.clear();
         let line = work.text.bytes();
         let (from, to) = work.span;
-        self.pattern.find(line, from, to, work.found)?;
+        let marks = &work.fields.marks;
+        self.pattern.find(line, from, to, marks, work.found)?;
         work.fields.names_dirty |= !work.fields.members.is_empty();
         for (field, &(start, end)) in self.fields.iter().zip(work.found.iter()) {
             let (start, end) = (start as usize, end as usize);
@@ -74,7 +75,7 @@ impl Step for PatternStep {
         let (from, to) = work.span;
         if self
             .pattern
-            .find(work.text.bytes(), from, to, &mut found)
+            .find(work.text.bytes(), from, to, &work.fields.marks, &mut found)
             .is_ok()
         {
             // A value of the wrong type.

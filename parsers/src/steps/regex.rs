@@ -94,7 +94,11 @@ impl Step for RegexStep {
         };
         let line = work.text.bytes();
         work.found.clear();
-        if !self.expression.find(line, from, to, locations, work.found) {
+        let marks = &work.fields.marks;
+        if !self
+            .expression
+            .find(line, from, to, marks, locations, work.found)
+        {
             return Err(Failure::at(from, "the expression does not match"));
         }
         work.fields.names_dirty |= !work.fields.members.is_empty();
@@ -119,10 +123,14 @@ impl Step for RegexStep {
         let mut locations = self.expression.locations();
         let mut found = Vec::new();
         let line = work.text.bytes();
-        if self
-            .expression
-            .find(line, from, to, &mut locations, &mut found)
-        {
+        if self.expression.find(
+            line,
+            from,
+            to,
+            &work.fields.marks,
+            &mut locations,
+            &mut found,
+        ) {
             // A value of the wrong type.
             let is_here = |group: &usize| found.get(*group).is_some_and(|f| f.0 == failure.at);
             let group = self.fields.iter().map(|(group, _)| *group).find(is_here)?;
