@@ -111,6 +111,21 @@ impl Program {
                     node += 1;
                     fits
                 }
+                Node::Byte(byte) => {
+                    let fits = text.get(at) == Some(byte);
+                    (at, node) = (at + 1, node + 1);
+                    fits
+                }
+                Node::One(class) => {
+                    let byte = text.get(at).copied();
+                    let fits = byte.is_some_and(|byte| class.has(byte));
+                    at += match byte {
+                        Some(0x80..) => width(text, at),
+                        _ => 1,
+                    };
+                    node += 1;
+                    fits
+                }
                 Node::Hole(hole) => {
                     let end = input.marks.find(text, hole.byte, at, text.len());
                     let end = end.unwrap_or(text.len());
@@ -166,8 +181,13 @@ impl Program {
                     true
                 }
                 Node::Split(split) if !split.next.is_empty() => {
-                    let byte = text.get(at).map_or(256, |byte| usize::from(*byte));
-                    let [way, other] = split.next.get(byte).copied().unwrap_or([NOWHERE; 2]);
+                    let byte = text.get(at);
+                    let kind = byte.map_or(0, |byte| self.kinds[usize::from(*byte)]);
+                    let [way, other] = split
+                        .next
+                        .get(usize::from(kind))
+                        .copied()
+                        .unwrap_or([NOWHERE; 2]);
                     if other != NOWHERE {
                         stack.push(Back::Way {
                             node: u32::from(other),
@@ -296,10 +316,9 @@ impl Run {
                 (at, end)
             }
         } else {
-            let most = self.max.min(text.len() - at);
             let n = self
                 .class
-                .counted(text.get(at..at + most).unwrap_or_default())?;
+                .counted(text.get(at..).unwrap_or_default(), self.max)?;
             if n < self.min {
                 return Ok(None);
             }
@@ -333,7 +352,7 @@ impl Run {
                 if self.after.any {
                     byte & 0xC0 != 0x80
                 } else {
-                    self.after.bytes[usize::from(*byte)]
+                    self.after.bytes.has(*byte)
                 }
             }),
         };
@@ -390,7 +409,7 @@ impl Run {
                 }
                 _ => {
                     let rest = text.get(at..).unwrap_or_default();
-                    let n = rest.iter().position(|byte| stops[usize::from(*byte)]);
+                    let n = rest.iter().position(|byte| stops.has(*byte));
                     at + n.unwrap_or(rest.len())
                 }
             };
@@ -423,7 +442,7 @@ impl Class {
             }
             Some([a, b]) => memchr::memchr2(*a, *b, rest),
             Some([a, b, c]) => memchr::memchr3(*a, *b, *c, rest),
-            _ => rest.iter().position(|byte| !self.bytes[usize::from(*byte)]),
+            _ => rest.iter().position(|byte| !self.bytes.has(*byte)),
         };
         let length = found.unwrap_or(rest.len());
         match self.some {
@@ -443,7 +462,7 @@ impl Class {
         let mut special = marks.find_special(text, at);
         while special < end {
             match text.get(special) {
-                Some(byte) if self.bytes[usize::from(*byte)] => {
+                Some(byte) if self.bytes.has(*byte) => {
                     special = marks.find_special(text, special + 1);
                 }
                 _ => end = special,
@@ -466,7 +485,7 @@ impl Class {
             return false;
         };
         if *byte < 0x80 || self.some.is_none() {
-            return self.bytes[usize::from(*byte)];
+            return self.bytes.has(*byte);
         }
         let rest = text.get(at..at + width(text, at)).unwrap_or_default();
         let c = std::str::from_utf8(rest)
@@ -480,17 +499,23 @@ impl Class {
         })
     }
 
-    /// Number of characters of the class that `text` begins with, when they are ASCII.
-    #[inline]
-    fn counted(&self, text: &[u8]) -> Result<usize, GivesUp> {
-        let n = text
-            .iter()
-            .position(|byte| *byte >= 0x80 || !self.bytes[usize::from(*byte)]);
-        match n {
-            Some(n) if text[n] >= 0x80 => Err(GivesUp),
-            Some(n) => Ok(n),
-            None => Ok(text.len()),
+    /// Number of characters of the class, `most` at most, that `text` begins with, when they are
+    /// ASCII.
+    #[inline(always)]
+    fn counted(&self, text: &[u8], most: usize) -> Result<usize, GivesUp> {
+        let mut n = 0;
+        while n < most
+            && let Some(byte) = text.get(n)
+        {
+            if *byte >= 0x80 {
+                return Err(GivesUp);
+            }
+            if !self.bytes.has(*byte) {
+                break;
+            }
+            n += 1;
         }
+        Ok(n)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Expressions as programs for the [`matcher`](super::matcher): runs of a class of characters,
 //! literals, branches. What cannot be said this way is left to the `regex` crate.
 
+use super::set::ByteSet;
 use regex_syntax::hir::{Class as HirClass, Hir, HirKind, Look, Repetition};
 
 /// Longest program: expressions whose repetitions would be unrolled beyond it are left alone.
@@ -10,6 +11,9 @@ const MAX_NODES: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) nodes: Vec<Node>,
+    /// A kind for each byte: the splits tell no bytes of a kind apart. Kind 0 is the end of the
+    /// text.
+    pub(super) kinds: Box<[u8; 256]>,
     /// Two for each group.
     pub(super) n_slots: usize,
     /// It can only match from the beginning of the text.
@@ -23,6 +27,10 @@ pub(super) struct Program {
 pub(super) enum Node {
     /// These bytes.
     Literal(Box<[u8]>),
+    /// This byte.
+    Byte(u8),
+    /// A character of these; for bytes above ASCII: of all characters above.
+    One(ByteSet),
     /// As many characters of a class as fit, or as few.
     Run(Box<Run>),
     /// Stands for the nodes from here on that take text up to a byte: `([^ ]*) "`.
@@ -53,7 +61,7 @@ pub(super) struct Run {
     pub(super) is_exclusive: bool,
     /// Bytes at which a run that is to be short may end, for good or because it must: when all
     /// of them are ASCII.
-    pub(super) stops: Option<Box<[bool; 256]>>,
+    pub(super) stops: Option<ByteSet>,
 }
 
 /// All up to a byte with which a literal begins: a run that has one length only, and what is
@@ -73,8 +81,8 @@ pub(super) struct Hole {
 #[derive(Debug)]
 pub(super) struct Split {
     pub(super) ways: [usize; 2],
-    /// Where to go on by the next byte, 256 at the end of the text. Empty when a program has
-    /// very many splits: tables of a kilobyte each.
+    /// Where to go on by the kind of the next byte; see [`Program::kinds`]. Empty when a program
+    /// has very many splits.
     pub(super) next: Box<[[u16; 2]]>,
     /// What each way can begin with.
     pub(super) ahead: [Ahead; 2],
@@ -82,13 +90,13 @@ pub(super) struct Split {
 
 /// No way of a split.
 pub(super) const NOWHERE: u16 = u16::MAX;
-/// Splits for which tables are made: with more, a program takes megabytes.
-const MAX_TABLES: usize = 512;
+/// Splits for which tables are made: more are no pattern of log lines.
+const MAX_TABLES: usize = 1024;
 
 /// What can stand at a position for the rest to match.
 #[derive(Debug, Clone)]
 pub(super) struct Ahead {
-    pub(super) bytes: Box<[bool; 256]>,
+    pub(super) bytes: ByteSet,
     /// The end of the text can.
     pub(super) end: bool,
     /// Anything can.
@@ -100,16 +108,16 @@ pub(super) struct Ahead {
 impl Ahead {
     fn nothing() -> Self {
         Self {
-            bytes: Box::new([false; 256]),
+            bytes: ByteSet::default(),
             end: false,
             any: false,
             only: None,
         }
     }
 
-    /// Whether the rest can match when this byte is next, 256 at the end of the text.
-    fn can_begin(&self, byte: usize) -> bool {
-        self.any || *self.bytes.get(byte).unwrap_or(&self.end)
+    /// Whether the rest can match when this byte is next; `None`: the end of the text.
+    fn can_begin(&self, byte: Option<u8>) -> bool {
+        self.any || byte.map_or(self.end, |byte| self.bytes.has(byte))
     }
 
     /// Whether the rest can match at a position.
@@ -119,7 +127,7 @@ impl Ahead {
             return true;
         }
         match text.get(at) {
-            Some(byte) => self.bytes[usize::from(*byte)],
+            Some(byte) => self.bytes.has(*byte),
             None => self.end,
         }
     }
@@ -129,7 +137,7 @@ impl Ahead {
 #[derive(Debug, Clone)]
 pub(super) struct Class {
     /// For ASCII whether it is in; for other bytes whether all characters above ASCII are.
-    pub(super) bytes: Box<[bool; 256]>,
+    pub(super) bytes: ByteSet,
     /// Ranges above ASCII, when neither all nor none of them are in.
     pub(super) some: Option<Box<[(char, char)]>>,
     /// All but these (one to three) ASCII bytes.
@@ -141,7 +149,7 @@ pub(super) struct Class {
 
 impl Class {
     fn of(class: &HirClass) -> Option<Class> {
-        let mut bytes = Box::new([false; 256]);
+        let mut bytes = ByteSet::default();
         let mut ranges: Vec<(char, char)> = Vec::new();
         match class {
             HirClass::Unicode(class) => {
@@ -160,9 +168,7 @@ impl Class {
             }
         }
         for (start, end) in &ranges {
-            for byte in (*start as u32)..=(*end as u32).min(0x7f) {
-                bytes[byte as usize] = true;
-            }
+            bytes.extend((*start as u32..=(*end as u32).min(0x7f)).map(|byte| byte as u8));
         }
         let above: Vec<(char, char)> = ranges
             .into_iter()
@@ -170,8 +176,10 @@ impl Class {
             .map(|(start, end)| (start.max('\u{80}'), end))
             .collect();
         let is_all = above == [('\u{80}', char::MAX)];
-        bytes[0x80..].fill(is_all);
-        let out: Vec<u8> = (0..0x80).filter(|b| !bytes[usize::from(*b)]).collect();
+        if is_all {
+            bytes.extend(0x80..=0xff);
+        }
+        let out: Vec<u8> = bytes.complement().ascii().iter().collect();
         let are_marked = out.iter().all(|b| matches!(b, 0..=b' ' | b'"' | b'\\'));
         Some(Class {
             marked: (is_all && are_marked).then(|| out.contains(&b' ')),
@@ -183,44 +191,41 @@ impl Class {
 
     fn of_literal(bytes: &[u8]) -> Option<Class> {
         let [byte @ 0..0x80] = bytes else { return None };
-        let mut table = Box::new([false; 256]);
-        table[usize::from(*byte)] = true;
+        let mut bytes = ByteSet::default();
+        bytes.insert(*byte);
         Some(Class {
-            bytes: table,
+            bytes,
             some: None,
             all_but: None,
             marked: None,
         })
     }
 
-    /// Marks what a character of the class can begin with.
-    fn mark(&self, ahead: &mut [bool; 256]) {
-        for (to, from) in ahead.iter_mut().zip(self.bytes.iter()).take(0x80) {
-            *to |= *from;
-        }
-        if self.some.is_some() || self.bytes[0xff] {
-            // Continuation bytes begin no character.
-            ahead[0xC0..].fill(true);
-        }
+    /// What a character of the class can begin with.
+    fn begins(&self) -> ByteSet {
+        begins(&self.bytes, self.some.is_some())
     }
 
     /// See [`Run::stops`].
-    fn stops(&self, after: &Ahead) -> Option<Box<[bool; 256]>> {
-        let is_known = self.some.is_none() && !after.any && !after.bytes[0x80..].contains(&true);
-        is_known.then(|| {
-            let mut stops = after.bytes.clone();
-            for (stop, is_in) in stops.iter_mut().zip(self.bytes.iter()) {
-                *stop |= !is_in;
-            }
-            stops
-        })
+    fn stops(&self, after: &Ahead) -> Option<ByteSet> {
+        let is_known = self.some.is_none() && !after.any && !after.bytes.any_above();
+        is_known.then(|| after.bytes.union(&self.bytes.complement()))
     }
 
     fn intersects(&self, ahead: &Ahead) -> bool {
-        let mut own = [false; 256];
-        self.mark(&mut own);
-        ahead.any || own.iter().zip(ahead.bytes.iter()).any(|(a, b)| *a && *b)
+        ahead.any || self.begins().intersects(&ahead.bytes)
     }
+}
+
+/// What characters of a class can begin with, when some of those above ASCII are in it or, as its
+/// bytes say, all.
+fn begins(bytes: &ByteSet, has_some: bool) -> ByteSet {
+    let mut begins = bytes.ascii();
+    if has_some || bytes.any_above() {
+        // Continuation bytes begin no character.
+        begins.extend(0xC0..=0xff);
+    }
+    begins
 }
 
 impl Program {
@@ -251,7 +256,7 @@ impl Program {
                 _ => {}
             }
         }
-        tabulate(&mut nodes);
+        let kinds = tabulate(&mut nodes);
         let first = ahead(&nodes, 0);
         for at in 0..nodes.len() {
             if let Some(hole) = hole(&nodes, at) {
@@ -262,6 +267,7 @@ impl Program {
             n_slots: 2 + 2 * hir.properties().explicit_captures_len(),
             is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
             first,
+            kinds,
             nodes,
         })
     }
@@ -302,11 +308,17 @@ impl Compiler {
             HirKind::Empty => {}
             HirKind::Literal(literal) => {
                 std::str::from_utf8(&literal.0).ok()?;
-                self.add(Node::Literal(literal.0.clone()))?;
+                self.add(match literal.0[..] {
+                    [byte] => Node::Byte(byte),
+                    _ => Node::Literal(literal.0.clone()),
+                })?;
             }
             HirKind::Class(class) => {
                 let class = Class::of(class)?;
-                self.run(class, 1, 1, true)?;
+                match class.some {
+                    None => self.add(Node::One(class.bytes))?,
+                    Some(_) => self.run(class, 1, 1, true)?,
+                };
             }
             HirKind::Look(look) => {
                 self.add(match look {
@@ -418,39 +430,64 @@ impl Compiler {
 
 /// Makes the tables of splits. Of an alternation of many ways, which is a chain of splits, the
 /// table of the first leads to the way that fits at once. Benchmark: `grok` of `make bench-rules`.
-fn tabulate(nodes: &mut [Node]) {
-    let is_split = |node: &&Node| matches!(node, Node::Split(_));
-    if nodes.iter().filter(is_split).count() > MAX_TABLES {
-        return;
+fn tabulate(nodes: &mut [Node]) -> Box<[u8; 256]> {
+    let mut kinds = Box::new([1; 256]);
+    let splits = || {
+        nodes.iter().filter_map(|node| match node {
+            Node::Split(split) => Some(split),
+            _ => None,
+        })
+    };
+    if splits().count() > MAX_TABLES {
+        return kinds;
     }
+    // Each set divides the kinds that there are.
+    let mut n_kinds = 1;
+    for ahead in splits().flat_map(|split| &split.ahead) {
+        let mut halves = std::collections::HashMap::new();
+        for (byte, kind) in (0..=255u8).zip(kinds.iter_mut()) {
+            let n_halves = halves.len();
+            let half = halves.entry((*kind, ahead.bytes.has(byte)));
+            *kind = *half.or_insert(n_halves as u8 + 1);
+        }
+        n_kinds = halves.len();
+        if n_kinds >= usize::from(u8::MAX) {
+            return Box::new([1; 256]);
+        }
+    }
+    // A byte of each kind; none for the end of the text.
+    let first_of = |kind| kinds.iter().position(|k| usize::from(*k) == kind);
+    let firsts: Vec<Option<u8>> = (0..=n_kinds)
+        .map(|k| first_of(k).map(|b| b as u8))
+        .collect();
     // What a way leads to is behind its split, but for repetitions: those have no table yet.
     for at in (0..nodes.len()).rev() {
         let Some(Node::Split(split)) = nodes.get(at) else {
             continue;
         };
-        let next = (0..=256)
-            .map(|byte| {
-                let fitting = split.ahead.iter().zip(split.ways);
-                let mut fitting = fitting.filter(|(ahead, _)| ahead.can_begin(byte));
-                let way = fitting.next().map(|(_, way)| resolve(nodes, way, byte));
-                let other = fitting.next().map(|(_, way)| resolve(nodes, way, byte));
-                [way, other].map(|node| node.map_or(NOWHERE, |node| node as u16))
-            })
-            .collect();
+        let next = firsts.iter().enumerate().map(|(kind, byte)| {
+            let fitting = split.ahead.iter().zip(split.ways);
+            let mut fitting = fitting.filter(|(ahead, _)| ahead.can_begin(*byte));
+            let way = fitting.next().map(|(_, way)| resolve(nodes, way, kind));
+            let other = fitting.next().map(|(_, way)| resolve(nodes, way, kind));
+            [way, other].map(|node| node.map_or(NOWHERE, |node| node as u16))
+        });
+        let next = next.collect();
         if let Some(Node::Split(split)) = nodes.get_mut(at) {
             split.next = next;
         }
     }
+    kinds
 }
 
-/// Where a way leads when this byte is next: past splits of which one way fits.
-fn resolve(nodes: &[Node], way: usize, byte: usize) -> usize {
+/// Where a way leads when a byte of this kind is next: past splits of which one way fits.
+fn resolve(nodes: &[Node], way: usize, kind: usize) -> usize {
     let mut at = way;
     // Jumps may lead back: not round for ever.
     for _ in 0..8 {
         match nodes.get(at) {
             Some(Node::Jump(to)) => at = *to,
-            Some(Node::Split(split)) => match split.next.get(byte) {
+            Some(Node::Split(split)) => match split.next.get(kind) {
                 Some([way, NOWHERE]) if *way != NOWHERE => at = usize::from(*way),
                 _ => break,
             },
@@ -480,14 +517,16 @@ fn hole(nodes: &[Node], at: usize) -> Option<Hole> {
         _ => None,
     };
     let end = begin + 1 + usize::from(is_group);
-    let Node::Literal(literal) = nodes.get(end)? else {
-        return None;
+    let literal = match nodes.get(end)? {
+        Node::Literal(literal) => literal.clone(),
+        Node::Byte(byte) => [*byte].into(),
+        _ => return None,
     };
-    (literal.first() == Some(&byte)).then(|| Hole {
+    (literal.first() == Some(&byte)).then_some(Hole {
         slot,
         byte,
         min: run.min,
-        literal: literal.clone(),
+        literal,
         n_nodes: end + 1 - at,
     })
 }
@@ -504,12 +543,12 @@ fn ahead(nodes: &[Node], from: usize) -> Ahead {
         }
         match node {
             Node::Literal(literal) => {
-                if let Some(byte) = literal.first() {
-                    ahead.bytes[usize::from(*byte)] = true;
-                }
+                ahead.bytes.extend(literal.first().copied());
             }
+            Node::Byte(byte) => ahead.bytes.insert(*byte),
+            Node::One(class) => ahead.bytes = ahead.bytes.union(&begins(class, false)),
             Node::Run(run) => {
-                run.class.mark(&mut ahead.bytes);
+                ahead.bytes = ahead.bytes.union(&run.class.begins());
                 if run.min == 0 {
                     todo.push(at + 1);
                 }
@@ -523,8 +562,9 @@ fn ahead(nodes: &[Node], from: usize) -> Ahead {
             Node::Match => ahead.any = true,
         }
     }
-    let mut set = (0..=255u8).filter(|byte| ahead.bytes[usize::from(*byte)]);
-    ahead.only = match (set.next(), set.next()) {
+    let all = ahead.bytes;
+    let mut all = all.iter();
+    ahead.only = match (all.next(), all.next()) {
         (Some(byte), None) if !ahead.end && !ahead.any => Some(byte),
         _ => None,
     };

@@ -5,6 +5,7 @@ use regex_syntax::hir::{Class, HirKind};
 
 use super::Range;
 use crate::expression::Locations;
+use crate::expression::set::ByteSet;
 
 /// A condition at a place of the match, noted by a group of the expression.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Check {
     pub(super) regex: Regex,
     /// `regex` is one character of these, of ASCII: no engine is needed. Benchmark: `grok` of
     /// `make bench-rules`.
-    pub(super) one: Option<Box<[bool; 256]>>,
+    pub(super) one: Option<ByteSet>,
     /// Captures within what follows: group of `regex`, and which capture it is.
     pub(super) captures: Vec<(usize, usize)>,
 }
@@ -52,7 +53,7 @@ impl Check {
             return true;
         };
         if let Some(one) = &self.one {
-            let is_one = |byte: Option<&u8>| byte.is_some_and(|byte| one[usize::from(*byte)]);
+            let is_one = |byte: Option<&u8>| byte.is_some_and(|byte| one.has(*byte));
             match self.kind {
                 Kind::Behind { is_negated } => {
                     let before = (start > from).then(|| text.get(start - 1)).flatten();
@@ -92,18 +93,20 @@ impl Check {
 }
 
 /// The characters of an expression that is one character of ASCII, as in `(?![0-9])`.
-pub(super) fn one_of(expression: &str) -> Option<Box<[bool; 256]>> {
+pub(super) fn one_of(expression: &str) -> Option<ByteSet> {
     let hir = regex_syntax::Parser::new().parse(expression).ok()?;
-    let mut one = Box::new([false; 256]);
+    let mut one = ByteSet::default();
     match hir.kind() {
         HirKind::Literal(literal) => match literal.0.as_ref() {
-            [byte @ 0..0x80] => one[usize::from(*byte)] = true,
+            [byte @ 0..0x80] => one.insert(*byte),
             _ => return None,
         },
         HirKind::Class(Class::Unicode(class)) => {
             for range in class.iter() {
-                let (start, end) = (range.start() as usize, range.end() as usize);
-                one.get_mut(start..=end).filter(|_| end < 0x80)?.fill(true);
+                if !range.end().is_ascii() {
+                    return None;
+                }
+                one.extend(range.start() as u8..=range.end() as u8);
             }
         }
         _ => return None,
@@ -119,7 +122,7 @@ mod tests {
     fn single_characters_need_no_engine() {
         let check = |expression: &str, expected: Option<&[u8]>| {
             let one = one_of(expression);
-            let found = one.map(|one| (0..=255).filter(|b| one[usize::from(*b)]).collect());
+            let found = one.map(|one| one.iter().collect());
             assert_eq!(found, expected.map(<[u8]>::to_vec), "{expression}");
         };
         check("[0-9.+-]", Some(b"+-.0123456789"));

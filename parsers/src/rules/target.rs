@@ -54,6 +54,16 @@ pub(crate) struct Target {
     pub(crate) kind: Type,
 }
 
+impl Target {
+    /// The name of the attribute that it is.
+    pub(crate) fn attribute(&self) -> Option<&str> {
+        match &self.place {
+            Place::Attribute(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// Outermost names that rules may not fill.
 const NOT_FOR_RULES: &[&str] = &["tailrace", "kubernetes", "container", "data_stream", "tags"];
 

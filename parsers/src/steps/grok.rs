@@ -47,6 +47,8 @@ pub(super) static ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct GrokStep {
     all: Vec<(Grok, Vec<Captured>)>,
+    /// Some attribute is an object by the name of another: `a` and `a.b`.
+    names_clash: bool,
 }
 
 /// Where a capture goes.
@@ -99,7 +101,17 @@ fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>>
             all.push((grok, fields));
         }
     }
-    (all.len() == expressions.len()).then(|| Box::new(GrokStep { all }) as _)
+    let fields = || all.iter().flat_map(|(_, fields)| fields);
+    let names: Vec<_> = fields()
+        .filter_map(|c| c.field.target.attribute())
+        .collect();
+    let is_within = |outer: &&str, inner: &&str| {
+        let rest = inner.strip_prefix(*outer);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    let names_clash = names.iter().any(|a| names.iter().any(|b| is_within(a, b)));
+    let is_whole = all.len() == expressions.len();
+    is_whole.then(|| Box::new(GrokStep { all, names_clash }) as _)
 }
 
 impl Step for GrokStep {
@@ -127,7 +139,7 @@ impl Step for GrokStep {
                     return Err(Failure::at(from, "the expression takes too many steps"));
                 }
             }
-            work.fields.names_dirty = true;
+            work.fields.names_dirty |= self.names_clash || !work.fields.members.is_empty();
             for (Captured { field, earlier }, range) in fields.iter().zip(&memory.ranges) {
                 let Some((start, end)) = *range else { continue };
                 // A name may be captured in several places, of which most took no part.
