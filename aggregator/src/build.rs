@@ -241,28 +241,47 @@ fn patterns(config: &OutputConfig) -> (Vec<String>, Vec<String>) {
     }
 }
 
-/// The rules of the configuration. A folder or file that is not there holds none: the default
-/// layout names one that a new installation has not made yet.
-///
-/// # Errors
-/// All problems of all rules.
-pub fn rules(
-    paths: &[PathBuf],
-    redact: &[RedactChoice],
-) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>> {
-    let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) =
-        paths.iter().cloned().partition(|path| path.exists());
-    for path in missing {
-        tracing::warn!(path = %path.display(), "no rules there: JSON and logfmt lines need none");
+/// What the configuration says of rules.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSources {
+    /// Files, and folders of them.
+    pub paths: Vec<PathBuf>,
+    /// Whether those that ship are tried after them.
+    pub shipped: bool,
+    /// What is replaced in every document.
+    pub redact: Vec<RedactChoice>,
+}
+
+impl RuleSources {
+    /// Those of a configuration.
+    pub fn of(config: &AggregatorConfig) -> Self {
+        Self {
+            paths: config.rules.clone(),
+            shipped: config.shipped_rules,
+            redact: config.redact.clone(),
+        }
     }
-    let rules = match there.is_empty() {
-        true => parsers::RuleSet::empty(),
-        false => parsers::RuleSet::load(&there)?,
-    };
-    Ok(Arc::new(match redaction(redact) {
-        Some(redaction) => rules.with_redaction(redaction),
-        None => rules,
-    }))
+
+    /// Loads the rules. A folder or file that is not there holds none: the default layout names
+    /// one that a new installation has not made yet.
+    ///
+    /// # Errors
+    /// All problems of all rules.
+    pub fn load(&self) -> Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>> {
+        let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) =
+            self.paths.iter().cloned().partition(|path| path.exists());
+        for path in missing {
+            tracing::warn!(path = %path.display(), "no rules there");
+        }
+        let rules = match self.shipped {
+            true => parsers::RuleSet::load_with_shipped(&there)?,
+            false => parsers::RuleSet::load(&there)?,
+        };
+        Ok(Arc::new(match redaction(&self.redact) {
+            Some(redaction) => rules.with_redaction(redaction),
+            None => rules,
+        }))
+    }
 }
 
 /// What `redact` of the configuration asks for.

@@ -126,7 +126,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
             let config = load(&path)?;
             if cli.check {
                 problems_of(
-                    crate::build::rules(&config.rules, &config.redact).map(|rules| rules.len()),
+                    crate::build::RuleSources::of(&config)
+                        .load()
+                        .map(|rules| rules.len()),
                 )?;
                 writeln!(out, "{}: ok", path.display())?;
                 return Ok(true);

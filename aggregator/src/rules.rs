@@ -1,6 +1,7 @@
 //! The rules in force, seen from outside: what each did, which lines none matched, and whether
 //! the files say something else by now.
 
+mod event_rule;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
+pub use event_rule::EventRule;
 pub use watch::RuleWatch;
 
 /// Latest unmatched lines that are kept, of all workers together: half a MiB at most, as a line is

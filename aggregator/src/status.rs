@@ -141,7 +141,7 @@ pub fn endpoints(registry: Registry, source: Arc<StatusSource>) -> telemetry::ht
     telemetry::http::Endpoints::new(registry)
         .detail("reload", move || reload.reload_error())
         .detail("rules", move || rules.problem())
-        .local_page("/rules/unmatched", move || {
+        .local_page("/rules/unmatched", web::is_for_this_machine, move || {
             unmatched.unmatched_json().to_string()
         })
         .page("/status", move || source.json().to_string())

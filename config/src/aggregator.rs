@@ -73,6 +73,9 @@ section! {
         /// Files of rules, or folders of them (`*.yaml`). Read again within seconds when they
         /// change; a set with a mistake is refused, and the one before stays in force.
         rules: Vec<PathBuf> = Vec::new() => Rule::example("[./rules]"),
+        /// Whether the rules that ship are tried after those of `rules`: access logs, databases,
+        /// what runs in a cluster. One of `rules` with the name of a shipped one stands in its place.
+        shipped_rules: bool = true,
         /// Secrets that are replaced in every document, whatever its rule, by `[redacted:email]` and
         /// the like. A rule's `redact` step does it for some, with more choice.
         redact: Vec<RedactChoice> = Vec::new() => Rule::example("[usual]"),

@@ -275,6 +275,8 @@ impl FieldId {
     pub(crate) const ERROR_MESSAGE: FieldId = field("error.message");
     pub(crate) const ERROR_STACK_TRACE: FieldId = field("error.stack_trace");
     pub(crate) const ERROR_TYPE: FieldId = field("error.type");
+    pub(crate) const ORIGIN_FILE: FieldId = field("log.origin.file.name");
+    pub(crate) const ORIGIN_LINE: FieldId = field("log.origin.file.line");
 
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
@@ -527,6 +529,8 @@ pub(crate) enum Role {
     LevelOtel,
     /// Text of an error: its stack trace when it has several lines, else its message.
     Error,
+    /// Where in the program the line comes from: `app/main.go:42`.
+    Origin,
     /// An ECS field.
     Field(FieldId),
 }
@@ -594,6 +598,16 @@ const LEVELS: &[&str] = &[
 ];
 /// Other names of ECS fields, as logging libraries, tracers and OpenTelemetry write them.
 const ALIASES: &[(&str, &str)] = &[
+    // pino, bunyan
+    ("hostname", "host.hostname"),
+    ("pid", "process.pid"),
+    // log/slog, logrus, Python
+    ("source.file", "log.origin.file.name"),
+    ("source.line", "log.origin.file.line"),
+    ("source.function", "log.origin.function"),
+    ("func", "log.origin.function"),
+    ("funcName", "log.origin.function"),
+    ("lineno", "log.origin.file.line"),
     ("logger", "log.logger"),
     ("logger_name", "log.logger"),
     ("loggerName", "log.logger"),
@@ -707,6 +721,10 @@ impl Names {
         names.add("SeverityNumber", Role::LevelOtel);
         for name in ["error", "err", "exception", "@x", "thrown"] {
             names.add(name, Role::Error);
+        }
+        // zap, zerolog, etcd, Caddy; logrus
+        for name in ["caller", "file"] {
+            names.add(name, Role::Origin);
         }
         for (name, field) in ALIASES {
             if let Some(id) = FieldId::find(field) {

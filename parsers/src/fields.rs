@@ -395,8 +395,44 @@ impl Fields {
                 matches!(offer.kind, ValueKind::String | ValueKind::Text)
                     && self.offer_field(line, id, offer)
             }
+            Role::Origin => self.offer_origin(line, offer),
             Role::Field(id) => self.offer_field(line, id, offer),
         }
+    }
+
+    /// Takes `app/main.go:42` as a file and a line of it.
+    fn offer_origin(&mut self, line: &[u8], offer: Offer) -> bool {
+        let text = self.plain(line, offer);
+        let is_text = matches!(offer.kind, ValueKind::String | ValueKind::Text);
+        let Some(colon) = memchr::memrchr(b':', text) else {
+            return false;
+        };
+        let (file, number) = (&text[..colon], &text[colon + 1..]);
+        let ids = [FieldId::ORIGIN_FILE, FieldId::ORIGIN_LINE];
+        let is_free = |id: &FieldId| !self.used.contains(*id) && !self.owned.contains(*id);
+        let fits = is_text
+            && !file.is_empty()
+            && is_whole_number(number)
+            && memchr::memchr(b'\\', text).is_none()
+            && ids.iter().all(is_free);
+        if fits {
+            let start = offer.span.start + u32::from(offer.kind == ValueKind::String);
+            let end = start + text.len() as u32;
+            let colon = start + colon as u32;
+            let file = Span {
+                start,
+                end: colon,
+                ..offer.span
+            };
+            let number = Span {
+                start: colon + 1,
+                end,
+                ..offer.span
+            };
+            self.set(FieldId::ORIGIN_FILE, file, Form::Text);
+            self.set(FieldId::ORIGIN_LINE, number, Form::Json);
+        }
+        fits
     }
 
     /// The text of a scalar as it stands in the line, without quotes; escapes are not undone.
@@ -478,7 +514,8 @@ impl Fields {
         match kind {
             Kind::Keyword if offer.kind == ValueKind::Array => {
                 let text = self.bytes(line, offer.span);
-                (!offer.dirty && kinds_of_array(text) == kinds::STRING).then_some(as_it_is)
+                let is_clean = !offer.dirty || is_plain(text);
+                (is_clean && kinds_of_array(text) == kinds::STRING).then_some(as_it_is)
             }
             Kind::Keyword => self.as_text(line, offer),
             Kind::Long => {
@@ -500,6 +537,10 @@ impl Fields {
                 fits.then_some(as_it_is)
             }
             Kind::Bool => (offer.kind == ValueKind::Bool).then_some(as_it_is),
+            Kind::Ip if offer.kind == ValueKind::Array => {
+                let text = self.bytes(line, offer.span);
+                ((!offer.dirty || is_plain(text)) && are_ips(text)).then_some(as_it_is)
+            }
             Kind::Ip => {
                 if !is_ip(self.plain(line, offer)) {
                     return None;
@@ -570,6 +611,25 @@ impl Fields {
             ValueKind::Null | ValueKind::Object | ValueKind::Array => None,
         }
     }
+}
+
+/// Whether JSON without numbers can be copied as it is, although nobody has looked at it.
+fn is_plain(json: &[u8]) -> bool {
+    json.iter().all(|byte| *byte >= b' ' && *byte != b'\\')
+}
+
+/// Whether all elements of a JSON array, of which there are some, are addresses.
+fn are_ips(array: &[u8]) -> bool {
+    let inside = array
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"));
+    inside.is_some_and(|inside| {
+        inside.split(|b| *b == b',').all(|element| {
+            let text = element.trim_ascii().strip_prefix(b"\"");
+            text.and_then(|text| text.strip_suffix(b"\""))
+                .is_some_and(is_ip)
+        })
+    })
 }
 
 /// Whether a text is a whole number that JSON and the store's `long` can hold as it stands.

@@ -58,7 +58,7 @@ pub enum Tag {
     Suspect,
     /// The stream's metadata names a rule that there is not.
     RuleUnknown,
-    /// A rule was not tried: the text is longer than its budget.
+    /// A rule was not tried, or given up: the text is longer than its budget, or took longer.
     OverBudget,
     /// A secret was replaced or removed.
     Redacted,

@@ -177,11 +177,10 @@ impl Parser {
                     }
                 }
             }
-            // A line of an access log tells no level; the words in its URL are none.
-            let status = FieldId::HTTP_RESPONSE_STATUS_CODE;
-            if self.fields.level.is_none() && !(rule.is_some() && self.fields.used.contains(status))
-            {
-                self.fields.level = Level::in_line(&line[..head]);
+            if self.fields.level.is_none() {
+                let text = if is_grown { &grown } else { line };
+                let by_status = rule.and_then(|_| self.level_of_status(text));
+                self.fields.level = by_status.or_else(|| Level::in_line(&line[..head]));
             }
             if let Some(at) = trace_at {
                 self.take_trace(line, at);
@@ -222,6 +221,19 @@ impl Parser {
             rule,
             route,
             tags,
+        })
+    }
+
+    /// A line of an access log tells no level (the words in its URL are none): its status does.
+    fn level_of_status(&self, text: &[u8]) -> Option<Level> {
+        let id = FieldId::HTTP_RESPONSE_STATUS_CODE;
+        if !self.fields.used.contains(id) {
+            return None;
+        }
+        Some(match self.fields.bytes(text, self.fields.slot(id).span) {
+            [b'5', _, _] => Level::Error,
+            [b'4', _, _] => Level::Warn,
+            _ => Level::Info,
         })
     }
 

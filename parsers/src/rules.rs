@@ -12,6 +12,7 @@ mod target;
 pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::ecs::key_hash;
 use crate::multiline::Multiline;
@@ -58,6 +59,7 @@ pub struct RuleSet {
     routes: Vec<Route>,
     /// Some rule says which lines make an event.
     has_multiline: bool,
+    warnings: Vec<Problem>,
 }
 
 /// A destination that rules name: its place in [`RuleSet::routes`].
@@ -89,8 +91,12 @@ struct Rule {
     steps: Block,
     /// Later rules are tried as well when this one matched.
     goes_on: bool,
+    /// Some step needs back-tracking: the clock is looked at.
+    is_slow: bool,
     /// Longer texts are not given to the rule.
     max_bytes: usize,
+    /// Records that take longer are given up.
+    max_time: Duration,
     multiline: Option<Multiline>,
     /// It is for framing alone: no record is tried on it.
     is_for_framing: bool,
@@ -141,7 +147,23 @@ impl RuleSet {
             .iter()
             .map(|(path, text)| (path.as_path(), text.as_str()))
             .collect();
-        Self::build(&texts, problems)
+        Self::build(&texts, false, problems)
+    }
+
+    /// As [`RuleSet::load`], and after these rules those that ship, but for those whose name one of
+    /// the files has.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuleSet::load`].
+    pub fn load_with_shipped(paths: &[PathBuf]) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let texts = files::read(paths, &mut problems);
+        let texts: Vec<_> = texts
+            .iter()
+            .map(|(path, text)| (path.as_path(), text.as_str()))
+            .collect();
+        Self::build(&texts, true, problems)
     }
 
     /// As [`RuleSet::load`], from texts in memory. The paths only name them in problems.
@@ -150,7 +172,7 @@ impl RuleSet {
     ///
     /// As [`RuleSet::load`].
     pub fn from_texts(texts: &[(&Path, &str)]) -> Result<Self, Vec<Problem>> {
-        Self::build(texts, Vec::new())
+        Self::build(texts, false, Vec::new())
     }
 
     /// As [`RuleSet::load`], and tells what each example gave, in the order of the files. A failed
@@ -168,7 +190,7 @@ impl RuleSet {
             .iter()
             .map(|(path, text)| (path.as_path(), text.as_str()))
             .collect();
-        Self::run_examples(&texts, problems)
+        Self::run_examples(&texts, false, problems)
     }
 
     /// As [`RuleSet::load_with_examples`], from texts in memory.
@@ -179,15 +201,16 @@ impl RuleSet {
     pub fn from_texts_with_examples(
         texts: &[(&Path, &str)],
     ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
-        Self::run_examples(texts, Vec::new())
+        Self::run_examples(texts, false, Vec::new())
     }
 
     fn run_examples(
         texts: &[(&Path, &str)],
+        has_shipped: bool,
         mut problems: Vec<Problem>,
     ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
         let mut tests = Vec::new();
-        let set = read::files(texts, &mut tests, &mut problems);
+        let set = read::files(texts, has_shipped, &mut tests, &mut problems);
         // Examples of a set that is not whole would fail for reasons that are listed already.
         if !problems.is_empty() {
             return Err(problems);
@@ -195,14 +218,23 @@ impl RuleSet {
         Ok(examples::run(set, tests))
     }
 
-    fn build(texts: &[(&Path, &str)], problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
-        let (set, reports) = Self::run_examples(texts, problems)?;
+    fn build(
+        texts: &[(&Path, &str)],
+        has_shipped: bool,
+        problems: Vec<Problem>,
+    ) -> Result<Self, Vec<Problem>> {
+        let (set, reports) = Self::run_examples(texts, has_shipped, problems)?;
         let problems: Vec<Problem> = reports.iter().flat_map(ExampleReport::problems).collect();
         if problems.is_empty() {
             Ok(set)
         } else {
             Err(problems)
         }
+    }
+
+    /// What works but may be slow: steps that need back-tracking.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
     }
 
     /// Number of rules.
@@ -249,6 +281,16 @@ impl RuleSet {
             .find(|rule| rule.condition.stream_differs(stream).is_none())?
             .multiline
             .as_ref()
+    }
+
+    /// Which lines make an event, as a rule says; `None` when it does not.
+    pub fn multiline_of(&self, rule: RuleId) -> Option<&Multiline> {
+        self.rules.get(rule.index())?.multiline.as_ref()
+    }
+
+    /// All rules in the order they are tried.
+    pub fn ids(&self) -> impl Iterator<Item = RuleId> {
+        (0..self.rules.len() as u32).map(RuleId)
     }
 
     /// A destination; one of another set is empty.

@@ -187,6 +187,12 @@ pub(crate) trait Step: Debug + Send + Sync {
         None
     }
 
+    /// What in it may take time that grows faster than the text, up to a limit of steps; `None`:
+    /// nothing, it is linear.
+    fn needs_back_tracking(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Says more of a failure than its static text: which literal was missing, say. Runs only for
     /// `rules explain`, on the record as the step found it; may also move the place.
     fn explain(&self, _work: &Work<'_>, _failure: &mut Failure) -> Option<String> {

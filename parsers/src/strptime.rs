@@ -6,7 +6,9 @@
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use crate::time::{Cursor, Moment, days_in_month, moment, month_of, parse_epoch_unit};
+use crate::time::{
+    Cursor, Moment, days_in_month, moment, month_of, parse_epoch_unit, without_year,
+};
 
 /// A compiled format.
 #[derive(Debug, Clone)]
@@ -224,16 +226,7 @@ impl Parts {
         if let Some(year) = self.year {
             return try_year(year);
         }
-        // Without a year: the record's own, or the one before or after it near New Year.
-        let year = i64::from(near.year());
-        const DAY: i64 = 86_400_000_000_000;
-        [year + 1, year, year - 1, year - 2, year - 3, year - 4]
-            .into_iter()
-            .filter_map(try_year)
-            .find(|moment| match moment {
-                Moment::At(ns) => *ns <= near_ns.saturating_add(DAY),
-                Moment::OutOfRange => false,
-            })
+        without_year(near_ns, i64::from(near.year()), try_year)
     }
 }
 

@@ -413,23 +413,20 @@ pub(crate) fn month_of(text: &[u8]) -> Option<i64> {
     })
 }
 
-/// The time of a date without a year: in the year that brings it next to `near_ns`, but at most a
-/// day after it, for logs tell what has happened.
-fn without_year(
-    month: i64,
-    day: i64,
-    second: i64,
-    ns: i64,
-    offset: i64,
+/// The time of a date without a year: in the latest year that brings it at most a day after
+/// `near_ns`, which is in `near_year`, for logs tell what has happened. `in_year` gives the time in
+/// a year, if the date is one there: 29 February needs a leap year near.
+pub(crate) fn without_year(
     near_ns: i64,
+    near_year: i64,
+    in_year: impl Fn(i64) -> Option<Moment>,
 ) -> Option<Moment> {
-    let (year, ..) = civil_from_days(near_ns.div_euclid(NS).div_euclid(86_400));
-    let in_year = |year| moment(year, month, day, second, ns, offset);
     let latest = near_ns.saturating_add(86_400 * NS);
-    let candidates = [year + 1, year, year - 1].into_iter().filter_map(in_year);
-    // 29 February needs a leap year near.
     let mut first = None;
-    for candidate in candidates {
+    for year in (near_year - 4..=near_year + 1).rev() {
+        let Some(candidate) = in_year(year) else {
+            continue;
+        };
         first = first.or(Some(candidate));
         match candidate {
             Moment::At(at) if at <= latest => return Some(candidate),
@@ -439,13 +436,19 @@ fn without_year(
     first
 }
 
+fn year_of(ns: i64) -> i64 {
+    civil_from_days(ns.div_euclid(NS).div_euclid(86_400)).0
+}
+
 /// Reads the time of klog, `0102 03:04:05.678901`, as a whole, in UTC; the year is that nearest
 /// to `near_ns`.
 pub(crate) fn parse_klog(text: &[u8], near_ns: i64) -> Option<Moment> {
     let mut cursor = Cursor { text };
     let (month, day) = (cursor.digits(2)?, cursor.digits(2)?);
     let (second, ns) = cursor.klog_clock()?;
-    without_year(month, day, second, ns, 0, near_ns)
+    without_year(near_ns, year_of(near_ns), |year| {
+        moment(year, month, day, second, ns, 0)
+    })
 }
 
 /// Reads the time of glog, `20240102 03:04:05.678901`, as a whole, in UTC.
@@ -510,7 +513,10 @@ pub(crate) fn parse_syslog(text: &[u8], near_ns: i64) -> Option<(Moment, usize)>
     let length = text.len() - cursor.text.len();
     let moment = match year {
         Some(year) => moment(year, month, day, second, ns, offset)?,
-        None => without_year(month, day, second, ns, offset, near_ns)?,
+        None => {
+            let in_year = |year| moment(year, month, day, second, ns, offset);
+            without_year(near_ns, year_of(near_ns), in_year)?
+        }
     };
     Some((moment, length))
 }

@@ -1,6 +1,7 @@
 //! What steps work on: the record's text and its fields, with the memory that they may use.
 
 use std::any::Any;
+use std::time::Instant;
 
 use crate::emit::Emit;
 use crate::fields::{Fields, Form, Slot};
@@ -68,6 +69,10 @@ pub(crate) struct Work<'w> {
     pub(crate) memory: &'w mut Memory,
     /// The step at hand, to find its memory.
     pub(crate) step: usize,
+    /// When the record has taken too long; `None`: it cannot, for it is short and all is linear.
+    pub(crate) deadline: Option<Instant>,
+    /// It has.
+    pub(crate) is_late: bool,
     /// Where steps are noted, for `rules explain` only.
     pub(crate) trace: Option<&'w mut Trace>,
 }
@@ -112,7 +117,14 @@ impl Work<'_> {
                 continue;
             };
             self.step = id as usize;
-            match placed.step.run(self) {
+            let mut flow = placed.step.run(self);
+            if let Some(deadline) = self.deadline
+                && Instant::now() > deadline
+            {
+                self.is_late = true;
+                flow = Err(Failure::at(self.span.0, "the record takes too long"));
+            }
+            match flow {
                 Ok(Flow::Next) => {}
                 Ok(end) => return Ok(end),
                 Err(failure) => {

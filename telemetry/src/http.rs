@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::HeaderMap;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -53,11 +54,13 @@ pub struct Endpoints {
 }
 
 /// Who may ask for a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Access {
     Everybody,
     /// Those on this machine, a `kubectl exec` or `port-forward` among them.
-    Loopback,
+    Loopback {
+        is_meant: fn(&HeaderMap) -> bool,
+    },
 }
 
 /// The address that a request comes from, which a server puts into the request's extensions.
@@ -119,14 +122,17 @@ impl Endpoints {
 
     /// As [`Endpoints::page`], for those on this machine only: for what holds lines of logs, which
     /// not everybody who may scrape metrics may read. Others get 403, and so does every request
-    /// that has no [`Peer`].
+    /// that has no [`Peer`]. `is_meant` looks at the headers: whether the request was meant for
+    /// this machine, or a page elsewhere makes a browser ask.
     #[must_use]
     pub fn local_page(
         mut self,
         path: &str,
+        is_meant: fn(&HeaderMap) -> bool,
         json: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        let page = (path.to_owned(), Access::Loopback, Box::new(json) as Page);
+        let access = Access::Loopback { is_meant };
+        let page = (path.to_owned(), access, Box::new(json) as Page);
         self.pages.push(page);
         self
     }
@@ -192,10 +198,14 @@ pub fn handle<B>(endpoints: &Endpoints, request: &Request<B>) -> Option<Response
         peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback())
     };
     Some(match (path, page) {
-        (_, Some((_, Access::Loopback, _))) if !is_local() => plain(
-            StatusCode::FORBIDDEN,
-            "only for programs on the same machine\n",
-        ),
+        (_, Some((_, Access::Loopback { is_meant }, _)))
+            if !is_local() || !is_meant(request.headers()) =>
+        {
+            plain(
+                StatusCode::FORBIDDEN,
+                "only for programs on the same machine, under its local name\n",
+            )
+        }
         (_, Some((_, _, json))) => answer(StatusCode::OK, "application/json", json()),
         ("/metrics", _) => endpoints.metrics(),
         ("/readyz", _) => endpoints.ready(),

@@ -486,19 +486,24 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Without sign-in the request must have been meant for this machine: a page elsewhere can make
-/// its own name point here, and would read logs through the browser.
-fn check_local_host(headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether a request names this machine as itself: a page elsewhere can make its own name point
+/// here, and would read logs through the browser.
+pub fn is_for_this_machine(headers: &HeaderMap) -> bool {
     let host = text(headers, "host").unwrap_or_default();
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    let is_local = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if is_local {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Without sign-in the request must have been meant for this machine.
+fn check_local_host(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_for_this_machine(headers) {
         return Ok(());
     }
+    let host = text(headers, "host").unwrap_or_default();
     Err(Problem::forbidden(format!(
         "without sign-in this server answers to `localhost` only, not to `{}`: set `web.auth`",
         host.chars().take(80).collect::<String>()

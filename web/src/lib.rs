@@ -34,7 +34,8 @@ pub mod query;
 pub mod time;
 
 pub use access::{
-    Access, AccessError, Network, ProxyHeader, Role, Users, hash_password, hash_token, new_token,
+    Access, AccessError, Network, ProxyHeader, Role, Users, hash_password, hash_token,
+    is_for_this_machine, new_token,
 };
 pub use api::{Api, ApiOptions};
 pub use body::{Body, full};

@@ -38,7 +38,7 @@ const METADATA_CACHE_BYTES: usize = 64 << 20;
 /// # Errors
 /// When a part cannot start: what it says is for the operator.
 pub(super) fn run(path: &Path, config: AggregatorConfig) -> anyhow::Result<()> {
-    let rules = build::rules(&config.rules, &config.redact).map_err(|problems| {
+    let rules = build::RuleSources::of(&config).load().map_err(|problems| {
         let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("cannot load the rules:\n{}", list.join("\n"))
     })?;
@@ -284,11 +284,11 @@ async fn wait_for_the_end(
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let paths = || {
+    let sources = || {
         let config = config.lock().unwrap_or_else(PoisonError::into_inner);
-        (config.rules.clone(), config.redact.clone())
+        build::RuleSources::of(&config)
     };
-    let mut watch = RuleWatch::new(&paths().0);
+    let mut watch = RuleWatch::new(&sources().paths);
     let mut looks = tokio::time::interval(RULES_POLL);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -305,8 +305,7 @@ async fn wait_for_the_end(
             _ = looks.tick() => {
                 // Reads files and compiles: not for a thread that serves agents.
                 if let Some(result) = tokio::task::block_in_place(|| {
-                    let (paths, redact) = paths();
-                    watch.poll(&paths, &redact)
+                    watch.poll(&sources())
                 }) {
                     take_rules(result, shared);
                 }
@@ -348,7 +347,7 @@ fn reload(
 ) -> anyhow::Result<()> {
     let new: AggregatorConfig = config::load(path, &config::Environment::process())
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let rules = build::rules(&new.rules, &new.redact).map_err(|problems| {
+    let rules = build::RuleSources::of(&new).load().map_err(|problems| {
         let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", list.join("\n"))
     })?;

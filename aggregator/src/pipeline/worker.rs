@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 
+use crate::rules::EventRule;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parsers::{Outcome, Parser, RecordView, RuleSet, Tag};
@@ -142,24 +143,6 @@ impl Routed {
     }
 }
 
-/// A rule's `multiline`, as framing asks it.
-#[derive(Debug)]
-struct Multiline<'r>(&'r parsers::Multiline);
-
-impl framing::EventRule for Multiline<'_> {
-    fn relation(&self, previous: &[u8], line: &[u8]) -> framing::Relation {
-        match self.0.joins(previous, line) {
-            Some(true) => framing::Relation::Joins,
-            Some(false) => framing::Relation::Starts,
-            None => framing::Relation::Unknown,
-        }
-    }
-
-    fn ends(&self, line: &[u8]) -> bool {
-        self.0.ends(line)
-    }
-}
-
 /// A worker's scratch memory, reused from batch to batch.
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -289,19 +272,14 @@ impl Worker {
             .map(|chunk| chunk.suspect)
             .max()
             .unwrap_or(Suspect::No);
-        let mut options = framing::Options {
+        let options = framing::Options {
             lines_only: suspect == Suspect::Lines,
             ..self.shared.framing
         };
         let rule = metas
             .first()
-            .and_then(|meta| self.rules.multiline(&meta.context))
-            .map(Multiline);
-        if let Some(Multiline(rule)) = &rule {
-            options.max_lines = rule.max_lines().unwrap_or(options.max_lines);
-            options.max_event = rule.max_bytes().unwrap_or(options.max_event);
-            options.max_gap_ns = rule.timeout_ns().unwrap_or(options.max_gap_ns);
-        }
+            .and_then(|meta| EventRule::of(&self.rules, &meta.context));
+        let options = rule.map_or(options, |rule| rule.options(options));
         self.frames.clear();
         framing::frame_with(
             format_of(first.framing),

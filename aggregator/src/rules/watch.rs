@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::aggregator::RedactChoice;
+use crate::build::RuleSources;
 use parsers::{Problem, RuleSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -51,17 +51,13 @@ impl RuleWatch {
         }
     }
 
-    /// Looks; loads the rules when they have changed and rest, to redact as the configuration says.
+    /// Looks; loads the rules when their files have changed and rest.
     /// `None`: nothing to do.
     ///
     /// # Errors
     /// All problems of the new rules; they are not looked at again until they change once more.
-    pub fn poll(
-        &mut self,
-        paths: &[PathBuf],
-        redact: &[RedactChoice],
-    ) -> Option<Result<Arc<RuleSet>, Vec<Problem>>> {
-        let sight = look(paths);
+    pub fn poll(&mut self, sources: &RuleSources) -> Option<Result<Arc<RuleSet>, Vec<Problem>>> {
+        let sight = look(&sources.paths);
         let rests = std::mem::replace(&mut self.last, sight.clone()) == sight;
         let (loaded, hash) = self.loaded.as_ref()?;
         if !rests || *loaded == sight {
@@ -73,7 +69,7 @@ impl RuleWatch {
         if is_same {
             return None;
         }
-        Some(crate::build::rules(paths, redact))
+        Some(sources.load())
     }
 }
 
@@ -137,12 +133,16 @@ mod tests {
 
     /// The names after the change has rested; `None` when nothing was loaded.
     fn settled(watch: &mut RuleWatch, paths: &[PathBuf]) -> Option<Result<Vec<String>, usize>> {
+        let sources = RuleSources {
+            paths: paths.to_vec(),
+            ..RuleSources::default()
+        };
         assert!(
-            watch.poll(paths, &[]).is_none(),
+            watch.poll(&sources).is_none(),
             "a change must rest for a look"
         );
-        let result = watch.poll(paths, &[])?;
-        assert!(watch.poll(paths, &[]).is_none(), "a change is told once");
+        let result = watch.poll(&sources)?;
+        assert!(watch.poll(&sources).is_none(), "a change is told once");
         Some(match result {
             Ok(set) => Ok(set.names().map(str::to_owned).collect()),
             Err(problems) => Err(problems.len()),

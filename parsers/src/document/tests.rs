@@ -168,7 +168,17 @@ fn json_lines_are_taken_apart() {
         r#"{"level":50,"time":1700000000123,"pid":7,"hostname":"h","msg":"boom","err":{"type":"TypeError","message":"x","stack":"TypeError: x\n    at a"}}"#,
         json!({"@timestamp": "2023-11-14T22:13:20.123000000Z", "message": "boom", "log": {"level": "error"},
             "error": {"type": "TypeError", "message": "x", "stack_trace": "TypeError: x\n    at a"},
-            "attributes": {"pid": 7, "hostname": "h"}}),
+            "process": {"pid": 7}, "host": {"hostname": "h"}}),
+    );
+    // slog and zap with their callers
+    check(
+        r#"{"msg":"m","source":{"function":"main.main","file":"/a.go","line":7}}"#,
+        json!({"message": "m", "log": {"origin": {"function": "main.main", "file": {"name": "/a.go", "line": 7}}}}),
+    );
+    check(
+        r#"{"msg":"m","caller":"app/main.go:42","file":"a\\b:1"}"#,
+        json!({"message": "m", "log": {"origin": {"file": {"name": "app/main.go", "line": 42}}},
+            "attributes": {"file": "a\\b:1"}}),
     );
     // ECS, dotted and nested, beside what is not ECS
     check(
@@ -181,8 +191,8 @@ fn json_lines_are_taken_apart() {
     check(
         r#"{"level":"error","ts":1700000000.5,"logger":"cart","caller":"a.go:1","msg":"failed","error":"no card","stacktrace":"a\nb","trace_id":"1","span_id":"2"}"#,
         json!({"@timestamp": "2023-11-14T22:13:20.500000000Z", "message": "failed",
-            "log": {"level": "error", "logger": "cart"}, "error": {"message": "no card", "stack_trace": "a\nb"},
-            "trace": {"id": "1"}, "span": {"id": "2"}, "attributes": {"caller": "a.go:1"}}),
+            "log": {"level": "error", "logger": "cart", "origin": {"file": {"name": "a.go", "line": 1}}}, "error": {"message": "no card", "stack_trace": "a\nb"},
+            "trace": {"id": "1"}, "span": {"id": "2"}}),
     );
     // No message: the line is it. A message that is no text stays where it is.
     check(

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use memchr::memmem::Finder;
-
-use super::condition::{Condition, Part};
+use super::condition::{Condition, Needle, Part};
 use super::examples::{Expected, Test};
 use super::options::{self, Options};
 use super::target::{self, Target};
@@ -19,6 +18,9 @@ use crate::steps::{Entry, Need, OptionDoc, OptionKind, Step, StepDoc, entries};
 
 /// Text given to a rule that sets no limit of its own. Framing's limit is the same by default.
 const MAX_BYTES: &str = "1MiB";
+
+/// Time for a record: what linear steps take on a text of the size budget, several times over.
+const MAX_TIME: &str = "200ms";
 
 /// The keys of a rule.
 pub static RULE_KEYS: &[OptionDoc] = &[
@@ -51,6 +53,12 @@ pub static RULE_KEYS: &[OptionDoc] = &[
         kind: OptionKind::Size,
         need: Need::Default(MAX_BYTES),
         doc: "the rule's budget: a longer text is kept unparsed, tagged `over_budget`",
+    },
+    OptionDoc {
+        name: "max_time",
+        kind: OptionKind::Duration,
+        need: Need::Default(MAX_TIME),
+        doc: "the rule's budget of time for a record, asked for after each of its steps where the text is long or a step goes back and tries again: over it the record is kept unparsed, tagged `over_budget`",
     },
     OptionDoc {
         name: "examples",
@@ -170,9 +178,12 @@ const fn key(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionD
     }
 }
 
-/// Reads rule files, and their examples into `tests`.
+/// Reads rule files, and their examples into `tests`. After them come the rules that ship, when
+/// they are wanted, but for those whose name one of the files has; their examples are not run, as
+/// they are with each change of Tailrace itself.
 pub(super) fn files(
     texts: &[(&Path, &str)],
+    has_shipped: bool,
     tests: &mut Vec<Test>,
     problems: &mut Vec<Problem>,
 ) -> RuleSet {
@@ -206,9 +217,30 @@ pub(super) fn files(
             library: &library,
             using: Vec::new(),
             multiline: None,
+            is_slow: false,
         };
         for node in documents.iter().filter(|node| !node.is_null()) {
             reader.rule(node, tests);
+        }
+    }
+    if has_shipped {
+        for (file, text) in RuleSet::shipped() {
+            let mut reader = Reader {
+                path: PathBuf::from(file),
+                problems,
+                set: &mut set,
+                targets: Vec::new(),
+                library: &library,
+                using: Vec::new(),
+                multiline: None,
+                is_slow: false,
+            };
+            for node in yaml::documents(text).unwrap_or_default() {
+                let name = node.member("name").and_then(Node::text);
+                if name.is_some_and(|name| reader.set.find(name).is_none()) {
+                    reader.rule(&node, &mut Vec::new());
+                }
+            }
         }
     }
     set
@@ -250,16 +282,8 @@ struct Library {
 impl Library {
     fn add(&mut self, path: &Path, documents: &[Node]) {
         for node in documents {
-            let member = |name: &str| match &node.value {
-                Value::Map(members) => members
-                    .iter()
-                    .find(|(key, _)| key.text == name)
-                    .map(|(_, value)| value),
-                _ => None,
-            };
-            if let (Some(name), Some(steps)) =
-                (member("name").and_then(Node::text), member("steps"))
-            {
+            let name = node.member("name").and_then(Node::text);
+            if let (Some(name), Some(steps)) = (name, node.member("steps")) {
                 self.steps
                     .entry(name.to_owned())
                     .or_insert_with(|| (path.to_owned(), steps.clone()));
@@ -295,6 +319,8 @@ pub(crate) struct Reader<'a> {
     using: Vec<String>,
     /// What the rule at hand says of lines.
     multiline: Option<Multiline>,
+    /// Some step of the rule at hand needs back-tracking.
+    is_slow: bool,
 }
 
 impl Reader<'_> {
@@ -307,6 +333,19 @@ impl Reader<'_> {
             column: place.column,
             what,
             hint,
+        });
+    }
+
+    /// Notes a step that works but may be slow.
+    fn warn(&mut self, place: Place, reason: &str) {
+        self.set.warnings.push(Problem {
+            file: self.path.clone(),
+            line: place.line,
+            column: place.column,
+            what: format!("this needs back-tracking, for {reason}"),
+            hint: Some(
+                "it runs with a limit of steps; a line that takes more is not matched".to_owned(),
+            ),
         });
     }
 
@@ -502,12 +541,14 @@ impl Reader<'_> {
         }
         self.targets.clear();
         self.multiline = None;
+        self.is_slow = false;
         let mut name = None;
         let mut condition = Condition::default();
         let mut steps = None;
         let mut examples = Vec::new();
         let mut goes_on = false;
         let mut max_bytes = size(MAX_BYTES);
+        let mut max_time = duration(MAX_TIME);
         for (key, _, value) in self.members(node, "a rule", RULE_KEYS) {
             match key {
                 "name" => name = self.name(value),
@@ -515,6 +556,7 @@ impl Reader<'_> {
                 "steps" => steps = Some(self.steps(value)),
                 "continue" => goes_on = value.text() == Some("true"),
                 "max_bytes" => max_bytes = size(value.text().unwrap_or_default()),
+                "max_time" => max_time = duration(value.text().unwrap_or_default()),
                 "examples" => examples = self.examples(value),
                 _ => {}
             }
@@ -551,12 +593,15 @@ impl Reader<'_> {
             placed.is_some_and(|placed| placed.doc.name == "multiline")
         };
         let is_for_framing = steps.0.iter().all(is_multiline);
+        let is_slow = std::mem::take(&mut self.is_slow);
         self.set.rules.push(Rule {
             name,
             condition,
             steps,
             goes_on,
+            is_slow,
             max_bytes,
+            max_time,
             multiline,
             is_for_framing,
         });
@@ -622,10 +667,7 @@ impl Reader<'_> {
                     condition.starts_with = texts.into_iter().map(String::into_bytes).collect();
                 }
                 "contains" => {
-                    condition.contains = texts
-                        .iter()
-                        .map(|text| Finder::new(text).into_owned())
-                        .collect();
+                    condition.contains = texts.iter().map(|text| Needle::new(text)).collect();
                 }
                 "by_name" => condition.by_name = true,
                 "not" if what == "`not`" => {
@@ -700,6 +742,10 @@ impl Reader<'_> {
                 value: Value::Map(Vec::new()),
             };
             if let Some(step) = self.step(entry, value.unwrap_or(&nothing)) {
+                if let Some(reason) = step.needs_back_tracking() {
+                    self.is_slow = true;
+                    self.warn(key.place, reason);
+                }
                 self.set.steps.push(Placed {
                     step,
                     doc: &entry.doc,
@@ -807,6 +853,11 @@ impl Reader<'_> {
         }
         Expected::Fields(fields)
     }
+}
+
+fn duration(text: &str) -> Duration {
+    let ns = crate::quantity::duration_ns(text.as_bytes()).unwrap_or_default();
+    Duration::from_nanos(ns.unsigned_abs())
 }
 
 fn size(text: &str) -> usize {

@@ -23,7 +23,7 @@ pub struct RuleCounts {
     pub dropped: u64,
     /// Records on which a step failed.
     pub failed: u64,
-    /// Records longer than its budget.
+    /// Records longer than its budget, or that took longer.
     pub over_budget: u64,
     /// CPU time in nanoseconds, estimated from one record in 64.
     pub cpu_ns: u64,
@@ -54,6 +54,10 @@ const KEEP_UNMATCHED: usize = 32;
 
 /// One record in so many is timed: reading the clock costs as much as a short rule.
 const TIMED_ONE_IN: u64 = 64;
+
+/// Texts up to this need no look at the clock where all steps are linear: that costs as much as a
+/// short rule.
+const WATCHED_BYTES: usize = 32 << 10;
 
 /// Metadata that names the rule for a stream, the first that is there.
 const ANNOTATIONS: [&str; 2] = [
@@ -147,6 +151,8 @@ impl Runner {
             found: &mut self.found,
             memory: &mut self.memory,
             step: 0,
+            deadline: None,
+            is_late: false,
             trace,
         };
         let mut ran = Ran::NoMatch {
@@ -184,7 +190,9 @@ impl Runner {
                 continue;
             }
             if !self.is_named
-                && let Some(part) = rule.condition.record_differs(record, work.current())
+                && let Some(part) =
+                    rule.condition
+                        .record_differs(record, work.current(), &work.fields.marks)
             {
                 if let Some(trace) = &mut work.trace {
                     let part = part.to_owned();
@@ -203,6 +211,8 @@ impl Runner {
                 continue;
             }
             let start = is_timed.then(Instant::now);
+            let is_watched = rule.is_slow || head > WATCHED_BYTES;
+            work.deadline = is_watched.then(|| Instant::now() + rule.max_time);
             let is_kept = matches!(ran, Ran::Matched(_));
             let flow = try_rule(
                 rule,
@@ -217,6 +227,13 @@ impl Runner {
                     .saturating_add(ns.saturating_mul(TIMED_ONE_IN));
             }
             match flow {
+                None if work.is_late => {
+                    // The rules after it would only take more.
+                    counts.over_budget += 1;
+                    work.fields.tags.insert(Tag::OverBudget);
+                    ran = Ran::NoMatch { tried: true };
+                    break;
+                }
                 None => counts.failed += 1,
                 Some(Flow::Drop) => {
                     counts.matched += 1;

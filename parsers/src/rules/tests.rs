@@ -40,6 +40,109 @@ fn shipped_rules_load_with_five_examples_each() {
 }
 
 #[test]
+fn shipped_rules_come_after_ones_own_or_give_way_to_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("own.yaml");
+    let access = "name: nginx.access\nsteps: [{pattern: '<@timestamp> <source.ip> <message>'}]\n";
+    std::fs::write(
+        &file,
+        format!("name: own\nsteps: [{{pattern: 'n=<n>'}}]\n---\n{access}"),
+    )
+    .unwrap();
+    let set = RuleSet::load_with_shipped(&[file]).unwrap();
+    let names: Vec<&str> = set.names().collect();
+    assert_eq!(names[..3], ["own", "nginx.access", "nginx.forwarded"]);
+    assert_eq!(
+        names.iter().filter(|name| **name == "nginx.access").count(),
+        1
+    );
+    let shipped = RuleSet::load_with_shipped(&[]).unwrap();
+    assert_eq!(shipped.len() + 1, set.len());
+    assert!(RuleSet::load_with_shipped(&[dir.path().join("none.yaml")]).is_err());
+}
+
+#[test]
+fn steps_that_need_back_tracking_are_told_and_have_a_budget_of_time() {
+    let rule = |max_time: &str| {
+        let grok = r"^(?<a>(?:x+x+)+)\k<a>y$";
+        load(&format!(
+            "name: slow\nmax_time: {max_time}\nsteps:\n  - grok: '{grok}'\n  - grok: '%{{WORD:b}}'\n"
+        ))
+        .unwrap()
+    };
+    let set = rule("200ms");
+    let told: Vec<String> = set.warnings().iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].starts_with("r.yaml:4:5: this needs back-tracking"),
+        "{told:?}"
+    );
+    assert_eq!(
+        load("name: a\nsteps: [{grok: '%{IP:a}'}]\n")
+            .unwrap()
+            .warnings(),
+        []
+    );
+    // A rule without any time is given up at its first step, and the record is kept.
+    for (max_time, is_late) in [("0s", true), ("1h", false)] {
+        let mut parser = Parser::new(Arc::new(rule(max_time)));
+        let record = record_of(b"xxxxy");
+        let stream = StreamContext::new(b"{}").unwrap();
+        let mut out = Vec::new();
+        let outcome = parser.append_document(&record, &stream, &mut out);
+        let Outcome::Document(document) = outcome else {
+            panic!("it is kept");
+        };
+        assert_eq!(document.tags.contains(crate::Tag::OverBudget), is_late);
+        assert_eq!(document.rule.is_none(), is_late);
+        let mut n_over = 0;
+        parser.take_counts(|_, counts| n_over += counts.over_budget);
+        assert_eq!(n_over, u64::from(is_late));
+    }
+}
+
+fn record_of(message: &[u8]) -> RecordView<'_> {
+    RecordView {
+        message,
+        iostream: None,
+        time_ns: None,
+        now_ns: 0,
+        stream: 1,
+        offset: 0,
+        length: 1,
+        parts: &[],
+        trace_at: None,
+        tags: &[],
+        unparsed: false,
+    }
+}
+
+/// What becomes of a line that `access` of the shipped rules takes.
+fn level_of(status: &str) -> Option<crate::Level> {
+    let mut parser = Parser::new(Arc::new(RuleSet::load_with_shipped(&[]).unwrap()));
+    let line = format!(
+        r#"10.0.0.1 - - [01/Jan/2024:00:00:00 +0000] "GET /error HTTP/1.1" {status} 7 "-" "-""#
+    );
+    let record = record_of(line.as_bytes());
+    let stream = StreamContext::new(b"{}").unwrap();
+    match parser.append_document(&record, &stream, &mut Vec::new()) {
+        Outcome::Document(document) => {
+            assert!(document.rule.is_some());
+            document.level
+        }
+        Outcome::Dropped { .. } => None,
+    }
+}
+
+#[test]
+fn a_status_is_a_level() {
+    use crate::Level;
+    assert_eq!(level_of("200"), Some(Level::Info));
+    assert_eq!(level_of("304"), Some(Level::Info));
+    assert_eq!(level_of("404"), Some(Level::Warn));
+    assert_eq!(level_of("503"), Some(Level::Error));
+}
+
+#[test]
 fn problems_are_all_listed_with_their_places() {
     let check = |text: &str, expected: &[&str]| {
         let problems = load(text).expect_err(text);

@@ -48,6 +48,17 @@ pub(crate) struct Key {
 }
 
 impl Node {
+    /// The value of a key, when this is a map that has it.
+    pub(crate) fn member(&self, name: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(members) => members
+                .iter()
+                .find(|(key, _)| key.text == name)
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
     /// What to call the node in a message.
     pub(crate) fn kind(&self) -> &'static str {
         match self.value {

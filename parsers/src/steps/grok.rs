@@ -162,13 +162,16 @@ impl Step for GrokStep {
         Err(not_found)
     }
 
+    fn needs_back_tracking(&self) -> Option<&'static str> {
+        let all = self.all.iter();
+        all.filter_map(|(grok, _)| grok.needs_back_tracking())
+            .next()
+    }
+
     fn explain(&self, _: &Work<'_>, _: &mut Failure) -> Option<String> {
-        let reason = self
-            .all
-            .iter()
-            .find_map(|(grok, _)| grok.needs_back_tracking())?;
+        let reason = self.needs_back_tracking()?;
         Some(format!(
-            "the expression is not found; it is slow for its {reason}"
+            "the expression is not found; it is slow for {reason}"
         ))
     }
 }

@@ -26,7 +26,11 @@ fn endpoints(ready: &Arc<AtomicBool>) -> Endpoints {
         })
         .detail("rules", || Some("the old ones are in force".to_owned()))
         .page("/status", || "{\"lag\":3}".to_owned())
-        .local_page("/lines", || "[\"a line\"]".to_owned())
+        .local_page(
+            "/lines",
+            |headers| headers.get("host").is_some_and(|host| host == "x"),
+            || "[\"a line\"]".to_owned(),
+        )
 }
 
 fn request(method: &str, path: &str) -> Request<()> {
@@ -166,8 +170,15 @@ async fn lines_are_for_those_on_this_machine() {
         ("[::ffff:10.0.0.1]:9", 403),
     ] {
         asked.extensions_mut().insert(Peer(peer.parse().unwrap()));
-        let response = handle(&endpoints, &asked).unwrap();
-        assert_eq!(response.status().as_u16(), status, "{peer}");
+        let status_for = |asked: &Request<()>| handle(&endpoints, asked).unwrap().status();
+        asked
+            .headers_mut()
+            .insert("host", HeaderValue::from_static("x"));
+        assert_eq!(status_for(&asked).as_u16(), status, "{peer}");
+        // Another name that leads here.
+        let elsewhere = HeaderValue::from_static("elsewhere.example");
+        asked.headers_mut().insert("host", elsewhere);
+        assert_eq!(status_for(&asked).as_u16(), 403, "{peer}");
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn run(paths: &[PathBuf], paint: Paint, out: &mut dyn Write) -> anyho
     super::there(paths)?;
     match RuleSet::load(paths) {
         Ok(set) => {
+            print_each(set.warnings(), Style::Warn, paint, out)?;
             writeln!(
                 out,
                 "{} rules: {}",
@@ -37,14 +38,8 @@ pub(super) fn run(paths: &[PathBuf], paint: Paint, out: &mut dyn Write) -> anyho
 
 /// Prints each problem with its line, and how many there are.
 pub(super) fn print(problems: &[Problem], paint: Paint, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut files: BTreeMap<&Path, String> = BTreeMap::new();
-    for problem in problems {
-        let text = files
-            .entry(&problem.file)
-            .or_insert_with(|| std::fs::read_to_string(&problem.file).unwrap_or_default());
-        print_one(problem, text, paint, out)?;
-    }
-    let (n, n_files) = (problems.len(), files.len());
+    let n_files = print_each(problems, Style::Bad, paint, out)?;
+    let n = problems.len();
     let plural = |n: usize| if n == 1 { "" } else { "s" };
     let summary = format!(
         "{n} problem{} in {n_files} file{}",
@@ -55,9 +50,27 @@ pub(super) fn print(problems: &[Problem], paint: Paint, out: &mut dyn Write) -> 
     Ok(())
 }
 
+/// Prints each problem with its line; gives the number of files.
+fn print_each(
+    problems: &[Problem],
+    style: Style,
+    paint: Paint,
+    out: &mut dyn Write,
+) -> anyhow::Result<usize> {
+    let mut files: BTreeMap<&Path, String> = BTreeMap::new();
+    for problem in problems {
+        let text = files
+            .entry(&problem.file)
+            .or_insert_with(|| std::fs::read_to_string(&problem.file).unwrap_or_default());
+        print_one(problem, text, style, paint, out)?;
+    }
+    Ok(files.len())
+}
+
 fn print_one(
     problem: &Problem,
     text: &str,
+    style: Style,
     paint: Paint,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
@@ -66,7 +79,7 @@ fn print_one(
         0 => problem.file.display().to_string(),
         _ => format!("{}:{line}:{column}", problem.file.display()),
     };
-    let what = paint.text(Style::Bad, &problem.what);
+    let what = paint.text(style, &problem.what);
     writeln!(out, "{}: {what}", paint.text(Style::Strong, place))?;
     if let Some(source) = line
         .checked_sub(1)
@@ -191,6 +204,7 @@ mod tests {
         print_one(
             &problem,
             "name: x\nsteps: [{jsno: {}}]\n",
+            Style::Bad,
             Paint::plain(),
             &mut out,
         )

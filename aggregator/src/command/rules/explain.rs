@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use clap::Args;
-use parsers::{Explanation, Parser, RuleSet, Verdict};
+use parsers::{Explanation, RuleSet, Verdict};
 use serde_json::{Value, json};
 
 use super::lines::LineArgs;
@@ -36,23 +36,17 @@ const AROUND: usize = 60;
 
 pub(super) fn run(args: &ExplainArgs, paint: Paint, out: &mut dyn Write) -> anyhow::Result<bool> {
     let (set, only) = args.rules.load()?;
-    let stream = args.lines.context()?;
     let set = Arc::new(set);
-    let mut parser = Parser::new(Arc::clone(&set));
-    parser.only(only);
-    parser.any_stream(!args.lines.has_metadata());
-    let interactive = super::hint_at_terminal();
     args.lines
-        .each_record(&mut std::io::stdin().lock(), interactive, &mut |record| {
-            let explanation = parser.explain(record, &stream);
+        .parse_stdin(&set, only, &mut |parser, record, stream| {
+            let explanation = parser.explain(record, stream);
             // Places are those of the text as the engine reads it: valid UTF-8.
             let line = String::from_utf8_lossy(record.message);
             match args.output {
                 OutputChoice::Json => writeln!(out, "{}", as_json(&explanation, &line, &set))?,
                 OutputChoice::Text => print(&explanation, &line, &set, args.all, paint, out)?,
             }
-            out.flush()?;
-            Ok(true)
+            Ok(out.flush()?)
         })?;
     Ok(true)
 }

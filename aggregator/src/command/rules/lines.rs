@@ -1,10 +1,13 @@
 //! Log lines from standard input as records, framed as an aggregator frames them.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use parsers::{RecordView, StreamContext};
+use parsers::{Parser, RecordView, RuleId, RuleSet, StreamContext};
+
+use crate::rules::EventRule;
 
 /// Bytes asked for at a time. What is there comes at once, so a pipe that follows a file is shown
 /// as it grows.
@@ -72,15 +75,43 @@ impl LineArgs {
         }
     }
 
+    /// Hands each record of standard input to `each`, with a parser for the rules asked for and
+    /// the stream as it is described.
+    pub(super) fn parse_stdin(
+        &self,
+        set: &Arc<RuleSet>,
+        only: Option<RuleId>,
+        each: &mut dyn FnMut(&mut Parser, &RecordView<'_>, &StreamContext) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let stream = self.context()?;
+        let mut parser = Parser::new(Arc::clone(set));
+        parser.only(only);
+        parser.any_stream(!self.has_metadata());
+        let interactive = super::hint_at_terminal();
+        let rule = match self.no_multiline {
+            true => None,
+            false => EventRule::tried(set, only, self.has_metadata().then_some(&stream)),
+        };
+        let input = &mut std::io::stdin().lock();
+        self.each_record(input, interactive, rule, &mut |record| {
+            each(&mut parser, record, &stream)?;
+            Ok(true)
+        })
+    }
+
     /// Hands each record of `input` to `each`, as soon as its end is known; `each` ends the reading
-    /// with `false`. At the terminal (`interactive`) every line ends what is open.
+    /// with `false`. At the terminal (`interactive`) every line ends what is open. `rule` says
+    /// which lines make one event.
     pub(super) fn each_record(
         &self,
         input: &mut dyn Read,
         interactive: bool,
+        rule: Option<EventRule<'_>>,
         each: &mut dyn FnMut(&RecordView<'_>) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         let options = self.options();
+        let options = rule.map_or(options, |rule| rule.options(options));
+        let rule = rule.as_ref().map(|rule| rule as &dyn framing::EventRule);
         let mut frames = framing::Frames::default();
         let mut bytes: Vec<u8> = Vec::new();
         let mut start = 0u64;
@@ -113,7 +144,7 @@ impl LineArgs {
                 false => framing::Flush::None,
             };
             frames.clear();
-            framing::frame(self.format(), &inputs, flush, &options, &mut frames);
+            framing::frame_with(self.format(), &inputs, flush, &options, rule, &mut frames);
             let now_ns = crate::clock::wall_ms() as i64 * 1_000_000;
             for record in frames.records() {
                 let tags: Vec<&'static str> = record.tags.names().collect();
@@ -152,6 +183,8 @@ impl LineArgs {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn args(framing: FramingChoice) -> LineArgs {
@@ -164,7 +197,7 @@ mod tests {
 
     fn messages(args: &LineArgs, input: &str) -> Vec<String> {
         let mut found = Vec::new();
-        args.each_record(&mut input.as_bytes(), false, &mut |record| {
+        args.each_record(&mut input.as_bytes(), false, None, &mut |record| {
             found.push(String::from_utf8_lossy(record.message).into_owned());
             Ok(true)
         })
@@ -199,6 +232,49 @@ mod tests {
             &["a"],
         );
         check(FramingChoice::Raw, "", &[]);
+    }
+
+    /// A multi-line input cut anywhere gives the same records.
+    #[test]
+    fn where_a_read_ends_does_not_matter_to_events() {
+        let check = |multiline: &str, input: &str, expected: &[&str]| {
+            let text = format!("name: a\nsteps: [{{multiline: {multiline}}}]\n");
+            let set = RuleSet::from_texts(&[(Path::new("a"), &text)]).unwrap();
+            let rule = EventRule::tried(&set, None, None);
+            let args = args(FramingChoice::Raw);
+            for first in 0..=input.len() {
+                for second in first..=input.len() {
+                    let bytes = input.as_bytes();
+                    let (head, rest) = bytes.split_at(first);
+                    let (middle, tail) = rest.split_at(second - first);
+                    let mut found = Vec::new();
+                    args.each_record(
+                        &mut head.chain(middle).chain(tail),
+                        false,
+                        rule,
+                        &mut |record| {
+                            found.push(String::from_utf8_lossy(record.message).into_owned());
+                            Ok(true)
+                        },
+                    )
+                    .unwrap();
+                    assert_eq!(found, expected, "{multiline}, cut at {first} and {second}");
+                }
+            }
+        };
+        check(
+            "{start: '^S'}",
+            "S1\na\n\nS2\nS3\nb é\n",
+            &["S1\na\n", "S2", "S3\nb é"],
+        );
+        check("indented", "a\n b\n\tc\nd\n", &["a\n b\n\tc", "d"]);
+        check("{end: ';$'}", "a\nb;\nc;\nd\n", &["a\nb;", "c;", "d"]);
+        check("backslash", "a \\\nb\nc\n", &["a \\\nb", "c"]);
+        check(
+            "{start: '^S', max_lines: 2}",
+            "S\na\nb\nS\n",
+            &["S\na", "b", "S"],
+        );
     }
 
     #[test]

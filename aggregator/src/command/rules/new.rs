@@ -28,7 +28,7 @@ pub(super) fn run(args: &NewArgs, out: &mut dyn Write) -> anyhow::Result<bool> {
     let mut lines = Vec::new();
     let input = super::standard_input()?;
     args.lines
-        .each_record(&mut input.as_bytes(), false, &mut |record| {
+        .each_record(&mut input.as_bytes(), false, None, &mut |record| {
             // A trace is taken apart by itself: the line above it is what a rule is for.
             let head = record
                 .trace_at

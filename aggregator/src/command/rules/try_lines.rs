@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use clap::Args;
-use parsers::{Outcome, Parser};
+use parsers::Outcome;
 use serde_json::{Value, json};
 
 use super::lines::LineArgs;
@@ -32,17 +32,12 @@ pub(in crate::command) struct TryArgs {
 
 pub(super) fn run(args: &TryArgs, paint: Paint, out: &mut dyn Write) -> anyhow::Result<bool> {
     let (set, only) = args.rules.load()?;
-    let stream = args.lines.context()?;
     let set = Arc::new(set);
-    let mut parser = Parser::new(Arc::clone(&set));
-    parser.only(only);
-    parser.any_stream(!args.lines.has_metadata());
-    let interactive = super::hint_at_terminal();
     let mut document = Vec::new();
     args.lines
-        .each_record(&mut std::io::stdin().lock(), interactive, &mut |record| {
+        .parse_stdin(&set, only, &mut |parser, record, stream| {
             document.clear();
-            let outcome = parser.append_document(record, &stream, &mut document);
+            let outcome = parser.append_document(record, stream, &mut document);
             match (args.output, outcome) {
                 (OutputChoice::Json, Outcome::Document(_)) => {
                     out.write_all(&document)?;
@@ -66,8 +61,7 @@ pub(super) fn run(args: &TryArgs, paint: Paint, out: &mut dyn Write) -> anyhow::
                     writeln!(out, "  {}\n", paint.text(Style::Warn, what))?;
                 }
             }
-            out.flush()?;
-            Ok(true)
+            Ok(out.flush()?)
         })?;
     Ok(true)
 }
