@@ -16,7 +16,7 @@ fn no_event_is_split_when_aggregators_die_one_after_the_other() {
     let mut of_agent = agent_setup(&scene, &aggregators[0].url());
     of_agent
         .aggregators
-        .extend(aggregators[1..].iter().map(Aggregator::url));
+        .extend(aggregators[1..].iter().map(|aggregator| aggregator.url()));
     let _agent = Agent::start(&scene.dir("agent"), &of_agent).unwrap();
     let writer = Writer::start(containers(&mut scene), DENSE);
     for (idx, point) in [
