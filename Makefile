@@ -16,7 +16,7 @@ SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECO
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 
-.PHONY: help run test unit e2e faulttests faults soak bench bench-rules lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e faulttests faults soak bench bench-rules bench-search lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles; A
 
 bench-rules: prune ## record to document: MB of log per CPU-second, one thread, by kind of line
 	cargo run --profile fast -q -p parsers --example throughput
+
+bench-search: prune ## loading and searching, the embedded store beside OpenSearch; DOCS=1000000
+	cargo run --profile fast -q -p tests --bin tailrace-search-bench -- --docs $(or $(DOCS),1000000)
 
 lint: prune ## formatting, clippy and documentation, warnings refused
 	cargo fmt --all --check

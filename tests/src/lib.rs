@@ -26,6 +26,9 @@ pub mod process;
 /// OpenSearch and Elasticsearch.
 pub mod server;
 
+/// The embedded store behind an address of its own.
+pub mod embedded_server;
+
 /// What a store holds.
 pub mod documents;
 

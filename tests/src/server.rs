@@ -213,6 +213,11 @@ impl Server {
         self.port
     }
 
+    /// Its process id; 0 when it is not running.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::pid)
+    }
+
     /// Its base URL.
     pub fn url(&self) -> String {
         match self.access {
