@@ -180,6 +180,14 @@ impl Verdict {
             let at = format!("{name} at {}: `{}`", event.offset, shorten(&said));
             match found.as_slice() {
                 [] => self.lost.push(at),
+                [document]
+                    if has_tag(document, "suspect")
+                        && number(document, "tailrace.length") < Some(event.length)
+                        && take_lines(document, event, &mut by_offset) =>
+                {
+                    self.found += 1;
+                    self.suspects += 1;
+                }
                 [document, more @ ..] => {
                     self.found += 1;
                     if !more.is_empty() {
@@ -279,6 +287,36 @@ impl fmt::Display for Verdict {
         }
         Ok(())
     }
+}
+
+/// Takes the documents of a suspect's single lines (DELIVERY rule 12): they stand end to end in the
+/// event's place, and say together what it says. Nothing is taken when they do not.
+fn take_lines(first: &Value, event: &Written, by_offset: &mut HashMap<u64, Vec<&Value>>) -> bool {
+    let end = event.offset + event.length;
+    let mut lines = vec![text(first, "message")];
+    let mut at = event.offset + number(first, "tailrace.length").unwrap_or(end);
+    let mut places = Vec::new();
+    while at < end {
+        let Some([line]) = by_offset.get(&at).map(Vec::as_slice) else {
+            return false;
+        };
+        if !has_tag(line, "suspect") {
+            return false;
+        }
+        lines.push(text(line, "message"));
+        places.push(at);
+        at += number(line, "tailrace.length").unwrap_or(end);
+    }
+    let written = event.unparsed.as_deref().unwrap_or(&event.message);
+    let said = String::from_utf8_lossy(written);
+    // Lines of a trace, or pieces of one line.
+    let is_same = at == end && (lines.join("\n") == said || lines.concat() == said);
+    if is_same {
+        for place in places {
+            by_offset.remove(&place);
+        }
+    }
+    is_same
 }
 
 fn matching(written: &[&Written], documents: &[&Value]) -> usize {
@@ -402,6 +440,33 @@ mod tests {
             hits.push(again);
         });
         assert_eq!(life.strangers.len(), 1);
+    }
+
+    /// DELIVERY rule 12: at last a suspect comes as single lines.
+    #[test]
+    fn a_suspect_comes_line_by_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kubelet = Kubelet::new(dir.path(), 1).unwrap();
+        let mut made = kubelet.container("shop", "web-0", "web").unwrap();
+        made.log.event(Iostream::Stderr, b"a: b\n\tat c").unwrap();
+        let size = made.log.size();
+        let first = size / 2;
+        let judge = |said: [&str; 2], tags: &[&str]| {
+            let places = [(0, first), (first, size - first)];
+            let hits = said.iter().zip(places).map(|(said, (offset, length))| {
+                json!({"_source": {
+                    "kubernetes": {"pod.name": "web-0", "container": {"name": "web"}},
+                    "message": said,
+                    "log": {"offset": offset, "iostream": "stderr"},
+                    "tailrace": {"stream": "7", "length": length},
+                    "tags": tags,
+                }})
+            });
+            Verdict::of_containers(&hits.collect::<Vec<_>>(), [&made])
+        };
+        judge(["a: b", "\tat c"], &["suspect"]).assert_clean();
+        assert!(!judge(["a: b", "\tat d"], &["suspect"]).is_clean());
+        assert!(!judge(["a: b", "\tat c"], &[]).is_clean());
     }
 
     /// DELIVERY rule 12: what is tagged as a suspect says the line as it was written; what is not

@@ -124,6 +124,17 @@ impl Tailer {
                     sequence.ignored.push(ignore(None));
                 }
                 None => {
+                    // A file that was compressed before its first line was read is this one by its
+                    // size alone. It begins anew here, and its bytes are not lost.
+                    let unread = sequence.streams.iter().position(|stream| {
+                        stream.id.is_none()
+                            && stream.content.is_none()
+                            && (1..=size).contains(&stream.size)
+                            && !has_file(stream, entries)
+                    });
+                    if let Some(unread) = unread.filter(|_| entry.place.gz) {
+                        self.forget(sequence, unread);
+                    }
                     let newer = owners.iter().skip(at + 1).flatten().next().copied();
                     let idx = newer.and_then(|handle| sequence.position(handle));
                     let idx = idx.unwrap_or(sequence.streams.len());

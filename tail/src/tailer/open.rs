@@ -99,7 +99,12 @@ impl Tailer {
         let content = match (&mut stream.content, &stream.place) {
             (Some(content), _) => content,
             (None, Some(place)) if !place.gz => {
-                let Ok((file, _)) = open_checked(&place.path, &self.options.allowed_roots) else {
+                let opened_now = open_checked(&place.path, &self.options.allowed_roots);
+                // The name may stand for the next file by now, whose head is another stream's.
+                let Some((file, _)) = opened_now
+                    .ok()
+                    .filter(|(_, metadata)| FileId::of(metadata) == place.id)
+                else {
                     return false;
                 };
                 opened = Content::Plain(file);

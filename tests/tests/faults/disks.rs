@@ -113,11 +113,13 @@ fn every_line_arrives_once_over_a_full_tmpfs() {
     ));
     aggregator.start_again().unwrap();
     let agent = Agent::start(&scene.dir("agent"), &agent_setup(&scene, &aggregator.url())).unwrap();
-    proxy.refuse();
     let writer = Writer::start(containers(&mut scene), DENSE);
+    let index = scene.data_stream();
+    scene.documents.wait_count(&index, "*", 200, LIMIT).unwrap();
+    proxy.refuse();
     wait::until_ok(LIMIT, "the disk to be full", || {
         let log = aggregator.log_text();
-        anyhow::ensure!(log.contains("No space left on device"), "not told");
+        anyhow::ensure!(log.contains("the disk is full"), "not told");
         Ok(())
     })
     .unwrap();

@@ -26,7 +26,7 @@ fn number(name: &str) -> Option<u64> {
 fn every_record_arrives_once_whatever_crashes_is_lost_comes_late_or_twice() {
     let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(150),
+        None => 0..number("SEEDS").unwrap_or(60),
     };
     if number("SEED").is_some() {
         telemetry::logging::init("debug", telemetry::logging::Format::Text);
