@@ -192,6 +192,9 @@ impl Laboratory {
             rotate_every: self.options.events_per_second.max(50),
         };
         let writer = Writer::start(containers, pace);
+        // Faults of the data stream need one.
+        self.documents
+            .wait_count(&self.data_stream(), "*", 100, RECOVERY)?;
         let mut done = Vec::new();
         let started = SystemTime::now();
         let mut n_short = 0;
