@@ -10,8 +10,8 @@ fn every_line_arrives_once_through_random_faults() {
     let seed = env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let report = run(Options {
         seed: seed.unwrap_or(4),
-        length: Duration::from_secs(40),
-        round: Duration::from_secs(40),
+        length: Duration::from_secs(70),
+        round: Duration::from_secs(70),
         events_per_second: 500,
         calm: Duration::from_millis(200),
     });

@@ -14,6 +14,9 @@ use tests::{
 
 use super::{LIMIT, PACE, agent_setup, containers, small_buffer};
 
+/// Bodies that were refused for long come again after a minute's pause at most, twice at the worst.
+const BACKED_OFF: Duration = Duration::from_secs(180);
+
 /// The store looks at its disk this often, and at the least every 10 s.
 const INFO_INTERVAL: &str = "10s";
 
@@ -120,17 +123,16 @@ fn every_line_arrives_once_while_the_store_is_red_full_or_read_only() {
     .unwrap();
     stays_out();
     watermarks(Value::Null);
-    set(
-        &server,
-        json!({"cluster.routing.allocation.disk.threshold_enabled": false}),
-    );
-    // Some versions leave that to the operator.
-    block(Value::Null);
+    wait::until_ok(LIMIT, "the block to be lifted", || {
+        anyhow::ensure!(!is_blocked()?, "blocked");
+        Ok(())
+    })
+    .unwrap();
     arrive_more();
 
     let containers = writer.finish().unwrap();
     scene
-        .wait_verdict(&containers, LIMIT)
+        .wait_verdict(&containers, BACKED_OFF)
         .unwrap()
         .assert_clean();
     assert_eq!(
