@@ -155,9 +155,12 @@ impl Elasticsearch {
             encoding,
             bytes,
         };
-        self.http
-            .request(Method::POST, BULK_PATH, Some(&payload))
-            .await
+        // The server gives up waiting when we do: else a request that waits there for its primary
+        // is carried out a minute later, when its documents have long been looked for, found in an
+        // older backing index, and ticked off (delivery rule 20).
+        let timeout_ms = self.http.request_timeout().as_millis();
+        let path = format!("{BULK_PATH}&timeout={timeout_ms}ms");
+        self.http.request(Method::POST, &path, Some(&payload)).await
     }
 }
 
