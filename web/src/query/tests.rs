@@ -274,6 +274,13 @@ fn terms_to_mark() {
     assert_eq!(highlight_terms(&query), ["timed out", "timeout", "a", "b"]);
 }
 
+/// The place of an error never cuts a character, also where the text is too long.
+#[test]
+fn a_long_query_of_wide_characters_is_an_error_with_a_place() {
+    let error = parse(&"ö€".repeat(2_000)).unwrap_err();
+    assert_eq!((error.start, error.end), (4_095, 10_000));
+}
+
 proptest! {
     /// Nothing that can be typed panics, errors lie within the text, and what is read can be used.
     #[test]
@@ -293,14 +300,7 @@ proptest! {
     }
 
     /// Any value, quoted as completion does it, is read back as itself.
-    /// The place of an error never cuts a character, also where the text is too long.
-#[test]
-fn a_long_query_of_wide_characters_is_an_error_with_a_place() {
-    let error = parse(&"ö€".repeat(2_000)).unwrap_err();
-    assert_eq!((error.start, error.end), (4_095, 10_000));
-}
-
-#[test]
+    #[test]
     fn quoted_values_come_back(text in "\\PC{1,20}") {
         let quoted = crate::quote(&text);
         let query = parse(&format!("service:{quoted}")).unwrap();
