@@ -21,6 +21,8 @@ step() { # step NAME COMMAND...
 set -o pipefail
 
 step "unit tests" cargo test --workspace --exclude tests --no-fail-fast
+# The step `vrl` is in no shipped program: it is built and tested here.
+step "rules with vrl" cargo test -p parsers --features vrl --no-fail-fast
 fuzz() { # exit 2: it cannot be done here, and it has said why
     scripts/fuzz.sh "$@" || { code=$?; [ "$code" = 2 ] && echo "fuzz targets are left out"; }
 }

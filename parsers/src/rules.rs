@@ -4,11 +4,14 @@ mod condition;
 mod examples;
 mod explain;
 mod files;
+mod keys;
 mod library;
 mod options;
 mod read;
 pub(crate) mod run;
+mod suggest;
 mod target;
+mod used;
 pub(crate) mod yaml;
 
 use std::path::{Path, PathBuf};
@@ -24,12 +27,13 @@ use condition::Condition;
 pub use examples::{ExampleReport, Fate, Mismatch};
 pub(crate) use explain::Trace;
 pub use explain::{Explanation, Tried, Verdict};
+pub use keys::{EXAMPLE_KEYS, MATCH_KEYS, RULE_KEYS};
 pub(crate) use options::Options;
 #[cfg(test)]
 pub(crate) use options::fits_kind;
-pub use read::{EXAMPLE_KEYS, MATCH_KEYS, RULE_KEYS};
-pub(crate) use read::{Reader, did_you_mean};
+pub(crate) use read::Reader;
 pub use run::{RuleCounts, Unmatched};
+pub(crate) use suggest::did_you_mean;
 pub(crate) use target::{Place, Target, Type, parse as parse_target};
 pub(crate) use yaml::Place as FilePlace;
 

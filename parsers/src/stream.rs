@@ -116,6 +116,13 @@ impl StreamContext {
         self.values.get(ecs_key).map(String::as_str)
     }
 
+    /// All of it, by flat names.
+    #[cfg(feature = "vrl")]
+    pub(crate) fn to_json(&self) -> serde_json::Map<String, Value> {
+        let values = self.values.iter();
+        values.map(|(k, v)| (k.clone(), v.clone().into())).collect()
+    }
+
     fn take_tags(&mut self, flat: &mut BTreeMap<String, Value>) {
         let tags = match flat.remove("tags") {
             None => return,

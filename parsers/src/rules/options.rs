@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::read::{Reader, did_you_mean};
+use super::read::Reader;
+use super::suggest::did_you_mean;
 use super::yaml::{Key, Node, Place, Value};
 use super::{Block, Field};
 use crate::quantity;

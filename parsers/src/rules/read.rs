@@ -1,182 +1,21 @@
 //! YAML trees to rules. Collects every problem instead of stopping at the first.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::condition::{Condition, Needle, Part};
 use super::examples::{Expected, Test};
+use super::keys::{EXAMPLE_KEYS, MATCH_KEYS, MAX_BYTES, MAX_TIME, RULE_KEYS};
 use super::options::{self, Options};
+use super::suggest::did_you_mean;
 use super::target::{self, Target};
+use super::used::Library;
 use super::yaml::{self, Key, Node, Place, Value};
 use super::{Block, Field, Placed, Route, Rule, RuleId, RuleSet};
 use crate::Problem;
 use crate::multiline::Multiline;
 use crate::redact::Redaction;
-use crate::steps::{Entry, Need, OptionDoc, OptionKind, Step, StepDoc, entries};
-
-/// Text given to a rule that sets no limit of its own. Framing's limit is the same by default.
-const MAX_BYTES: &str = "1MiB";
-
-/// Time for a record: what linear steps take on a text of the size budget, several times over.
-const MAX_TIME: &str = "200ms";
-
-/// The keys of a rule.
-pub static RULE_KEYS: &[OptionDoc] = &[
-    OptionDoc {
-        name: "name",
-        kind: OptionKind::Text,
-        need: Need::Required,
-        doc: "letters, digits, `_ - . /`, at most 128; no two rules share one. It stands in `tailrace.rule` of every document that the rule made",
-    },
-    OptionDoc {
-        name: "match",
-        kind: OptionKind::Match,
-        need: Need::Optional,
-        doc: "which records the rule is for; all when it is left out",
-    },
-    OptionDoc {
-        name: "steps",
-        kind: OptionKind::Steps,
-        need: Need::Required,
-        doc: "what to do, in order. All must succeed, else what they did is undone and the next rule is tried",
-    },
-    OptionDoc {
-        name: "continue",
-        kind: OptionKind::Bool,
-        need: Need::Default("false"),
-        doc: "try the rules after this one as well when it matched; what it did is kept",
-    },
-    OptionDoc {
-        name: "max_bytes",
-        kind: OptionKind::Size,
-        need: Need::Default(MAX_BYTES),
-        doc: "the rule's budget: a longer text is kept unparsed, tagged `over_budget`",
-    },
-    OptionDoc {
-        name: "max_time",
-        kind: OptionKind::Duration,
-        need: Need::Default(MAX_TIME),
-        doc: "the rule's budget of time for a record, asked for after each of its steps where the text is long or a step goes back and tries again: over it the record is kept unparsed, tagged `over_budget`",
-    },
-    OptionDoc {
-        name: "examples",
-        kind: OptionKind::Examples,
-        need: Need::Optional,
-        doc: "lines and what becomes of them; checked whenever the rules are loaded",
-    },
-];
-
-/// The keys of `match`. Every part that is given must hold; of a list one entry suffices.
-pub static MATCH_KEYS: &[OptionDoc] = &[
-    key("namespace", OptionKind::Globs, "the pod's namespace"),
-    key("pod", OptionKind::Globs, "the pod's name"),
-    key("container", OptionKind::Globs, "the container's name"),
-    key("node", OptionKind::Globs, "the node's name"),
-    key(
-        "image",
-        OptionKind::Globs,
-        "the container's image, with or without its tag",
-    ),
-    key(
-        "labels",
-        OptionKind::GlobMap,
-        "labels of the pod, each with what its value must be",
-    ),
-    key(
-        "annotations",
-        OptionKind::GlobMap,
-        "annotations of the pod, likewise",
-    ),
-    key(
-        "metadata",
-        OptionKind::GlobMap,
-        "any other field of the stream's metadata, `cloud.region` say",
-    ),
-    key("file", OptionKind::Globs, "the path of the log file"),
-    key(
-        "iostream",
-        OptionKind::Choices(&["stdout", "stderr"]),
-        "which of the container's two outputs",
-    ),
-    key(
-        "source",
-        OptionKind::Globs,
-        "where the stream comes from: `container`, `file`, or the name of another source",
-    ),
-    key(
-        "starts_with",
-        OptionKind::Texts,
-        "what the text begins with, compared as it stands",
-    ),
-    key(
-        "contains",
-        OptionKind::Texts,
-        "what the text holds somewhere, compared as it stands",
-    ),
-    key(
-        "by_name",
-        OptionKind::True,
-        "only streams whose annotation names the rule, and rules that `use` it",
-    ),
-    key(
-        "not",
-        OptionKind::Match,
-        "the same keys: no part of it may hold",
-    ),
-];
-
-/// The keys of an example. One of `fields`, `no_match` and `dropped` says what is expected.
-pub static EXAMPLE_KEYS: &[OptionDoc] = &[
-    OptionDoc {
-        name: "line",
-        kind: OptionKind::Text,
-        need: Need::Optional,
-        doc: "the text; several lines for one that framing joins",
-    },
-    OptionDoc {
-        name: "lines",
-        kind: OptionKind::Texts,
-        need: Need::Optional,
-        doc: "the same as a list of lines",
-    },
-    key(
-        "iostream",
-        OptionKind::Choice(&["stdout", "stderr"]),
-        "which output it came from",
-    ),
-    key(
-        "metadata",
-        OptionKind::ScalarMap,
-        "metadata of its stream, as flat names: `kubernetes.namespace: shop`",
-    ),
-    key(
-        "time",
-        OptionKind::Text,
-        "the runtime's time of the line, RFC 3339; 1970 when left out",
-    ),
-    key(
-        "fields",
-        OptionKind::ScalarMap,
-        "fields of the document, by their dotted names; values are compared as text, `null` says that there is no such field, others do not matter",
-    ),
-    key(
-        "no_match",
-        OptionKind::True,
-        "the rule does not match this line",
-    ),
-    key("dropped", OptionKind::True, "the rule drops this line"),
-];
-
-const fn key(name: &'static str, kind: OptionKind, doc: &'static str) -> OptionDoc {
-    OptionDoc {
-        name,
-        kind,
-        need: Need::Optional,
-        doc,
-    }
-}
+use crate::steps::{Entry, Need, OptionDoc, Step, StepDoc, entries};
 
 /// Reads rule files, and their examples into `tests`. After them come the rules that ship, when
 /// they are wanted, but for those whose name one of the files has; their examples are not run, as
@@ -244,67 +83,6 @@ pub(super) fn files(
         }
     }
     set
-}
-
-/// The nearest of `known` when it is near enough to be a slip of the finger.
-pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
-    let nearest = known.iter().min_by_key(|k| distance(word, k))?;
-    (distance(word, nearest) <= 2).then(|| format!("did you mean `{nearest}`?"))
-}
-
-/// Changes of a letter that make one word the other; neighbours that changed places count one.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let mut least = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    least = least.min(rows[i - 2][j - 2] + 1);
-                }
-                least
-            };
-        }
-    }
-    rows[a.len()][b.len()]
-}
-
-/// Steps of rules by their names, for `use`: those of the files at hand, then those that ship.
-#[derive(Debug, Default)]
-struct Library {
-    steps: HashMap<String, (PathBuf, Node)>,
-}
-
-impl Library {
-    fn add(&mut self, path: &Path, documents: &[Node]) {
-        for node in documents {
-            let name = node.member("name").and_then(Node::text);
-            if let (Some(name), Some(steps)) = (name, node.member("steps")) {
-                self.steps
-                    .entry(name.to_owned())
-                    .or_insert_with(|| (path.to_owned(), steps.clone()));
-            }
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<(PathBuf, Node)> {
-        if let Some(found) = self.steps.get(name) {
-            return Some(found.clone());
-        }
-        static SHIPPED: OnceLock<Library> = OnceLock::new();
-        let shipped = SHIPPED.get_or_init(|| {
-            let mut shipped = Library::default();
-            for (file, text) in RuleSet::shipped() {
-                shipped.add(Path::new(file), &yaml::documents(text).unwrap_or_default());
-            }
-            shipped
-        });
-        shipped.steps.get(name).cloned()
-    }
 }
 
 /// Reads the rules of a file, and what steps need of it.

@@ -80,7 +80,7 @@ pub(crate) fn parse(text: &str) -> Result<Target, (String, Option<String>)> {
     let given = match kind {
         None => None,
         Some(kind) => Some(Type::find(kind).ok_or_else(|| {
-            let hint = super::read::did_you_mean(kind, &Type::NAMES);
+            let hint = super::suggest::did_you_mean(kind, &Type::NAMES);
             let all = || format!("types are {}", Type::NAMES.join(", "));
             (
                 format!("unknown type `{kind}`"),
