@@ -117,7 +117,8 @@ pub(crate) fn unescape(out: &mut Vec<u8>, inside: &[u8]) {
             b'n' => b'\n',
             b'r' => b'\r',
             b't' => b'\t',
-            b'u' => {
+            // Without its digits (a key of a format that has no escapes, say) it stays as it is.
+            b'u' if hex4(inside, at + 2).is_some() => {
                 at = unescape_unicode(out, inside, at);
                 continue;
             }
@@ -326,6 +327,9 @@ mod tests {
         check(r"\ud83dx\ude00", "\u{FFFD}x\u{FFFD}");
         check(r"\ud83d", "\u{FFFD}");
         check("plain", "plain");
+        // Found by fuzzing: characters behind were cut.
+        check(r"x\u��� ", r"x\u��� ");
+        check(r"\u12", r"\u12");
     }
 
     proptest! {
