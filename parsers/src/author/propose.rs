@@ -101,9 +101,10 @@ pub fn propose(name: &str, lines: &[String]) -> Option<Proposal> {
 /// the lines that it does not fit.
 fn known_format<'l>(name: &str, lines: &[&'l str]) -> Option<(Draft, Vec<&'l str>)> {
     let mut best: Option<(Draft, usize)> = None;
-    for step in candidates() {
+    for (step, conditions) in candidates() {
         let mut draft = Draft {
             name: name.to_owned(),
+            conditions,
             steps: vec![step],
             ..Draft::default()
         };
@@ -140,8 +141,9 @@ fn known_format<'l>(name: &str, lines: &[&'l str]) -> Option<(Draft, Vec<&'l str
 
 /// Steps that could stand alone in a rule: what is recognised without one, shipped rules by their
 /// names, then formats that need no option. The earlier one wins where two fit as many lines.
-/// Rules that wait to be named fit lines of many programs: they are no proposal.
-fn candidates() -> Vec<String> {
+/// Rules that wait to be named fit lines of many programs: they are no proposal. Formats that take
+/// prose, too, come with what their lines hold or begin with.
+fn candidates() -> Vec<(String, Conditions)> {
     let mut steps = vec!["json: {}".to_owned(), "logfmt: {}".to_owned()];
     for (file, text) in RuleSet::shipped() {
         for rule in text
@@ -162,8 +164,24 @@ fn candidates() -> Vec<String> {
             steps.push(format!("{}: {{}}", doc.name));
         }
     }
-    steps
+    let mut all: Vec<_> = steps.into_iter().map(|step| (step, Vec::new())).collect();
+    let months = [
+        "Jan ", "Feb ", "Mar ", "Apr ", "May ", "Jun ", "Jul ", "Aug ", "Sep ", "Oct ", "Nov ",
+        "Dec ",
+    ];
+    for (step, key, texts) in [
+        ("syslog: {}", "starts_with", &["<"][..]),
+        ("syslog: {}", "starts_with", &months),
+        ("ltsv: {}", "contains", &["\t"]),
+    ] {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        all.push((step.to_owned(), vec![(key.to_owned(), texts)]));
+    }
+    all
 }
+
+/// Parts of a rule's `match`, as [`Draft::conditions`].
+type Conditions = Vec<(String, Vec<String>)>;
 
 /// A rule for lines of one shape.
 fn pattern(name: &str, lines: &[&str]) -> Option<Draft> {

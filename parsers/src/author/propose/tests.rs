@@ -41,6 +41,27 @@ fn known_formats_are_recognised() {
         ],
         "- use: nginx",
     );
+    check(
+        &[
+            "time:2024-05-01T10:00:00Z\thost:10.0.0.1",
+            "time:2024-05-01T10:00:01Z\thost:10.0.0.2",
+        ],
+        "- ltsv: {}",
+    );
+    check(
+        &[
+            "<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - 'su root' failed",
+            "<35>1 2003-10-11T22:14:16.003Z mymachine.example.com su - ID48 - 'su root' failed",
+        ],
+        "- syslog: {}",
+    );
+    check(
+        &[
+            "May  1 10:00:00 web-1 sshd[17]: Accepted publickey for bob",
+            "May  1 10:00:02 web-1 sshd[18]: Connection closed",
+        ],
+        "- syslog: {}",
+    );
 }
 
 #[test]
