@@ -325,6 +325,10 @@ fn rules_of_the_documentation_work() {
         .flat_map(|page| page.split("```yaml\n").skip(1))
     {
         let yaml = block.split("```").next().unwrap();
+        // Where the step is not built its example is not run.
+        if yaml.contains("- vrl: ") && !cfg!(feature = "vrl") {
+            continue;
+        }
         match load(yaml) {
             Ok(set) => n_rules += set.len(),
             Err(problems) => panic!("{problems:#?}\n{yaml}"),
