@@ -111,13 +111,14 @@ enum Target {
         port: u16,
         dir: PathBuf,
     },
-    Opensearch(Server),
+    Opensearch(Box<Server>),
 }
 
 impl Target {
     fn start(which: Which, dir: &Path) -> anyhow::Result<Self> {
         if which == Which::Opensearch {
-            return Server::start(Product::OpenSearch).map(Self::Opensearch);
+            return Server::start(Product::OpenSearch)
+                .map(|server| Self::Opensearch(Box::new(server)));
         }
         let dir = dir.join("store");
         let mut child = Command::new(std::env::current_exe()?)
@@ -297,7 +298,7 @@ async fn load(client: &Arc<Elasticsearch>, docs: u64) -> anyhow::Result<u64> {
                     answer["errors"] == false,
                     "documents were refused: {answer}"
                 );
-                if start / BATCH % 20 == 0 {
+                if (start / BATCH).is_multiple_of(20) {
                     write!(std::io::stderr(), "\r{start} of {docs} ").ok();
                 }
             }
