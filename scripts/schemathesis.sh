@@ -10,7 +10,12 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
 fi
 # The tail has no end. What of a query, a time or a cursor is valid no schema can tell, so a
 # request that fits the schema may be refused all the same.
-exec "$venv/bin/schemathesis" --config-file "$(dirname "$0")/schemathesis.toml" run "$url/api/v1/openapi.json" --url "$url" \
+config=$(cd "$(dirname "$0")" && pwd)/schemathesis.toml
+# It leaves files of its own where it runs.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+"$venv/bin/schemathesis" --config-file "$config" run "$url/api/v1/openapi.json" --url "$url" \
     --exclude-path /api/v1/tail \
     --exclude-checks positive_data_acceptance \
     --max-examples "${EXAMPLES:-15}" --seed 1 --request-timeout 30 --workers 1 --no-color
