@@ -4,6 +4,7 @@
 use crate::exchange::Connection;
 use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::MetaId;
@@ -47,6 +48,8 @@ pub(crate) struct Aggregator {
     pub(crate) failures: u32,
     /// Connections that nothing is sent on now.
     pub(crate) idle: Vec<Connection>,
+    /// Its settings, as it gave them last; empty before that.
+    pub(crate) settings: Arc<[u8]>,
     known: HashSet<MetaId>,
     not_before: Option<Instant>,
     /// The name does not lead here any more; gone when nothing is outstanding.
@@ -54,12 +57,12 @@ pub(crate) struct Aggregator {
 }
 
 impl Aggregator {
-    /// True when this aggregator is believed to know the metadata object.
+    /// True when this aggregator is believed to know the metadata object, or the settings.
     pub(crate) fn knows(&self, id: MetaId) -> bool {
         self.known.contains(&id)
     }
 
-    /// Metadata objects that it has answered for.
+    /// Metadata objects and settings that it has answered for.
     pub(crate) fn learn(&mut self, ids: &[MetaId]) {
         if self.known.len() + ids.len() > MAX_KNOWN {
             self.known.clear();
@@ -67,7 +70,7 @@ impl Aggregator {
         self.known.extend(ids.iter().take(MAX_KNOWN));
     }
 
-    /// It asked for metadata that it should know: it was restarted and knows nothing.
+    /// It asked for something that it should know: it was restarted and knows nothing.
     pub(crate) fn forget_all(&mut self) {
         self.known.clear();
     }
@@ -141,6 +144,7 @@ impl Aggregators {
                 outstanding: 0,
                 failures: 0,
                 idle: Vec::new(),
+                settings: [].into(),
                 known: HashSet::new(),
                 not_before: None,
                 is_gone: false,
@@ -171,6 +175,15 @@ impl Aggregators {
     /// The one with this id, if it is still there.
     pub(crate) fn get_mut(&mut self, id: AggregatorId) -> Option<&mut Aggregator> {
         self.list.iter_mut().find(|a| a.id == id)
+    }
+
+    /// `settings` as all aggregators that have the same hold them: once.
+    pub(crate) fn share(&self, settings: Vec<u8>) -> Arc<[u8]> {
+        let mut known = self.list.iter().map(|aggregator| &aggregator.settings);
+        match known.find(|known| known[..] == settings[..]) {
+            Some(known) => Arc::clone(known),
+            None => settings.into(),
+        }
     }
 
     /// Forgets those that have no name any more and nothing outstanding.

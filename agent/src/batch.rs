@@ -3,8 +3,9 @@
 use crate::compress::Compressor;
 use bytes::Bytes;
 use std::io;
+use std::sync::Arc;
 use tail::{Group, GroupChunk, GroupId};
-use wire::{BatchEncoder, Chunk, MetaId, StreamId};
+use wire::{BatchEncoder, Chunk, MetaId, SettingsId, StreamId};
 
 /// A batch ready to be sent, and what is needed to judge its answer.
 pub struct Packed {
@@ -12,8 +13,8 @@ pub struct Packed {
     pub body: Bytes,
     /// Size of the batch before compression.
     pub raw_bytes: u64,
-    /// Metadata objects that go along.
-    pub metadata: Vec<MetaId>,
+    /// Metadata objects and settings that go along.
+    pub objects: Vec<u64>,
     /// The groups in it.
     pub groups: Vec<SentGroup>,
 }
@@ -27,8 +28,8 @@ pub struct SentGroup {
     pub chunks: Vec<(StreamId, u64)>,
 }
 
-/// Encodes and compresses `groups`, whose bytes stand in `raw`. `knows` tells which metadata the
-/// receiver has; the rest goes along, each object once.
+/// Encodes and compresses `groups`, whose bytes stand in `raw`. `knows` tells which metadata and
+/// settings the receiver has; the rest goes along, each object once.
 ///
 /// # Errors
 /// Only when the compressor's state is broken.
@@ -37,31 +38,50 @@ pub fn pack(
     node: &str,
     groups: &[Group],
     raw: &[u8],
-    knows: impl Fn(MetaId) -> bool,
+    knows: impl Fn(u64) -> bool,
 ) -> io::Result<Packed> {
     let mut encoder = BatchEncoder::new(compressor.begin()?, node)?;
-    let mut metadata = Vec::new();
+    let mut objects = Vec::new();
     let mut ids = Vec::with_capacity(groups.len());
     for chunk in groups.iter().flat_map(|group| &group.chunks) {
         let id = wire::meta_id(&chunk.metadata);
         ids.push(id);
-        if !knows(id) && !metadata.contains(&id) {
+        if !knows(id) && !objects.contains(&id) {
             encoder.metadata(id, &chunk.metadata)?;
-            metadata.push(id);
+            objects.push(id);
+        }
+    }
+    let mut settings_ids = Vec::with_capacity(groups.len());
+    let mut hashed: Option<(&Arc<[u8]>, SettingsId)> = None;
+    for group in groups {
+        let Some(settings) = &group.settings else {
+            settings_ids.push(0);
+            continue;
+        };
+        // Nearly always the same for all groups, and long: hashed once.
+        let id = match hashed {
+            Some((same, id)) if Arc::ptr_eq(same, settings) => id,
+            _ => wire::settings_id(settings),
+        };
+        hashed = Some((settings, id));
+        settings_ids.push(id);
+        if !knows(id) && !objects.contains(&id) {
+            encoder.settings(id, settings)?;
+            objects.push(id);
         }
     }
     let mut meta_ids = ids.into_iter();
-    for group in groups {
+    for (group, settings) in groups.iter().zip(settings_ids) {
         for chunk in &group.chunks {
             let meta = meta_ids.next().unwrap_or_default();
-            encoder.chunk(&to_wire(chunk, group.sequence, meta, raw))?;
+            encoder.chunk(&to_wire(chunk, group.sequence, meta, settings, raw))?;
         }
     }
     let (body, raw_bytes) = encoder.finish()?;
     Ok(Packed {
         body: body.finish()?,
         raw_bytes,
-        metadata,
+        objects,
         groups: groups.iter().map(sent).collect(),
     })
 }
@@ -78,7 +98,13 @@ fn sent(group: &Group) -> SentGroup {
     }
 }
 
-fn to_wire<'a>(chunk: &GroupChunk, sequence: u64, meta: MetaId, raw: &'a [u8]) -> Chunk<'a> {
+fn to_wire<'a>(
+    chunk: &GroupChunk,
+    sequence: u64,
+    meta: MetaId,
+    settings: SettingsId,
+    raw: &'a [u8],
+) -> Chunk<'a> {
     debug_assert!(
         chunk.range.end <= raw.len(),
         "the tailer's ranges lie in the buffer it filled"
@@ -110,6 +136,7 @@ fn to_wire<'a>(chunk: &GroupChunk, sequence: u64, meta: MetaId, raw: &'a [u8]) -
         },
         doubt_ms: chunk.doubt_ms,
         meta,
+        settings: Some(settings),
         end: chunk.end.map(|end| wire::StreamEnd {
             size: end.size,
             unread: end.unread,

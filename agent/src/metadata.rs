@@ -11,6 +11,7 @@ use tail::{MetadataSource, Source};
 pub struct PathMetadata {
     node: String,
     fields: BTreeMap<String, String>,
+    settings: Arc<[u8]>,
 }
 
 impl PathMetadata {
@@ -19,7 +20,14 @@ impl PathMetadata {
         Self {
             node: node.into(),
             fields,
+            settings: [].into(),
         }
+    }
+
+    /// What groups are sealed with from now on: the settings of the aggregator that the next batch
+    /// goes to, empty when they are not known.
+    pub fn seal_with(&mut self, settings: &Arc<[u8]>) {
+        self.settings = Arc::clone(settings);
     }
 
     /// Flat ECS keys in sorted order, so that the same file has the same hash everywhere.
@@ -60,6 +68,10 @@ impl PathMetadata {
 impl MetadataSource for PathMetadata {
     fn metadata(&mut self, source: &Source) -> Option<Arc<[u8]>> {
         Some(self.json(source).into())
+    }
+
+    fn settings(&self) -> Option<Arc<[u8]>> {
+        (!self.settings.is_empty()).then(|| Arc::clone(&self.settings))
     }
 }
 

@@ -28,7 +28,6 @@ use tokio::sync::Notify;
 use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
-use wire::MetaId;
 
 /// Shortest wait between two turns that found nothing to send, so that a timer that is always
 /// due cannot spin; it bounds the latency of a line, too.
@@ -124,7 +123,7 @@ struct NameState {
 struct InFlight {
     aggregator: AggregatorId,
     groups: Vec<SentGroup>,
-    metadata: Vec<MetaId>,
+    objects: Vec<u64>,
     raw_bytes: u64,
 }
 
@@ -299,7 +298,12 @@ impl Session {
         }
         let mut has_sent = false;
         while self.in_flight.len() < self.settings.in_flight.max(1) {
-            if shared.aggregators.pick(now).is_none() || !self.collect(tailer) {
+            let Some(aggregator) = shared.aggregators.pick(now) else {
+                break;
+            };
+            let id = aggregator.id;
+            self.metadata.seal_with(&aggregator.settings);
+            if !self.collect(tailer) {
                 break;
             }
             if let Err(error) = tailer.commit() {
@@ -311,7 +315,7 @@ impl Session {
             }
             shared.journal_problem = None;
             faults::point("agent.send.before");
-            if let Err(error) = self.send(&mut shared.aggregators, now) {
+            if let Err(error) = self.send(&mut shared.aggregators, id, now) {
                 warn!(error = format!("{error:#}"), "cannot make a request");
                 self.give_back(tailer, now + JOURNAL_PAUSE);
                 break;
@@ -356,9 +360,16 @@ impl Session {
         self.not_before = Some(not_before);
     }
 
-    /// Sends the collected groups to the aggregator with the least outstanding bytes.
-    fn send(&mut self, aggregators: &mut Aggregators, now: Instant) -> anyhow::Result<()> {
-        let aggregator = aggregators.pick(now).context("no aggregator is ready")?;
+    /// Sends the collected groups to the aggregator whose settings they are sealed with.
+    fn send(
+        &mut self,
+        aggregators: &mut Aggregators,
+        id: AggregatorId,
+        now: Instant,
+    ) -> anyhow::Result<()> {
+        let aggregator = aggregators
+            .get_mut(id)
+            .context("the aggregator is not there any more")?;
         let node = &self.settings.tail.node;
         let packed = batch::pack(
             &mut self.sender.compressor,
@@ -399,7 +410,7 @@ impl Session {
             InFlight {
                 aggregator: aggregator.id,
                 groups: packed.groups,
-                metadata: packed.metadata,
+                objects: packed.objects,
                 raw_bytes: packed.raw_bytes,
             },
         );
@@ -460,9 +471,9 @@ impl Session {
             return;
         };
         match verdict {
-            Verdict::Groups(verdicts) => {
+            Verdict::Groups { groups, settings } => {
                 let mut needs_metadata = false;
-                for (group, verdict) in batch.groups.iter().zip(verdicts) {
+                for (group, verdict) in batch.groups.iter().zip(groups) {
                     match verdict {
                         GroupVerdict::Acked(positions) => {
                             self.metrics.groups_acknowledged.inc();
@@ -478,16 +489,27 @@ impl Session {
                             needs_metadata = true;
                             tailer.failed(group.id, why);
                         }
+                        GroupVerdict::Reseal => {
+                            self.metrics.retry("reseal", 1);
+                            // Whoever gets it next has it sealed with its own settings.
+                            tailer.failed(group.id, Failure::NotSent);
+                        }
                     }
                 }
+                let settings = settings.map(|settings| shared.aggregators.share(settings));
+                let aggregator = shared.aggregators.get_mut(batch.aggregator);
                 if let Some(aggregator) = aggregator {
+                    if let Some(settings) = settings {
+                        debug!(aggregator = %aggregator.address, bytes = settings.len(), "aggregator goes by other settings now");
+                        aggregator.settings = settings;
+                    }
                     if aggregator.succeeded() {
                         info!(aggregator = %aggregator.address, "aggregator answers again");
                     }
                     if needs_metadata {
                         aggregator.forget_all();
                     } else {
-                        aggregator.learn(&batch.metadata);
+                        aggregator.learn(&batch.objects);
                     }
                 }
                 self.grow();

@@ -19,7 +19,12 @@ const REFUSED_RETRY_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Judged group by group, in the batch's order.
-    Groups(Vec<GroupVerdict>),
+    Groups {
+        /// One for each group.
+        groups: Vec<GroupVerdict>,
+        /// The aggregator's settings, when it asked for groups to be sealed with them.
+        settings: Option<Vec<u8>>,
+    },
     /// All groups go back; the aggregator pauses.
     Failed {
         /// For the tailer.
@@ -42,8 +47,10 @@ pub enum GroupVerdict {
     Acked(Vec<Positions>),
     /// Goes back.
     Failed(Failure, &'static str),
-    /// Goes back; the aggregator does not know its metadata.
+    /// Goes back; the aggregator does not know its metadata, or the settings it is sealed with.
     NeedMetadata(Failure),
+    /// Goes back, to be sealed with the settings of the answer.
+    Reseal,
 }
 
 /// Judges the outcome of a batch of `groups`.
@@ -165,7 +172,11 @@ fn judge_answer(
         acks = rest;
         verdicts.push(judge_group(own, retry_after));
     }
-    Verdict::Groups(verdicts)
+    let asks = verdicts.contains(&GroupVerdict::Reseal);
+    Verdict::Groups {
+        groups: verdicts,
+        settings: asks.then_some(answer.settings),
+    }
 }
 
 /// A group comes again as a whole, so its worst chunk decides; what may be stored of the others
@@ -194,7 +205,10 @@ fn judge_group(acks: &[ChunkAck], retry_after: Option<Duration>) -> GroupVerdict
         };
         return GroupVerdict::NeedMetadata(why);
     }
-    if any(Status::Busy) {
+    if any(Status::Reseal) && !in_doubt {
+        return GroupVerdict::Reseal;
+    }
+    if any(Status::Busy) || any(Status::Reseal) {
         let retry_after = retry_after.unwrap_or(DEFAULT_RETRY_AFTER);
         return GroupVerdict::Failed(
             Failure::Busy {
@@ -284,9 +298,13 @@ mod tests {
             chunks: acks.iter().map(|ack| (ack.stream, ack.start)).collect(),
         };
         let mut body = Vec::new();
-        wire::encode_answer(&wire::Answer { chunks: acks }, &mut body);
+        let answer = wire::Answer {
+            chunks: acks,
+            settings: Vec::new(),
+        };
+        wire::encode_answer(&answer, &mut body);
         match judge(Ok(answered(200, None, body)), &[group]) {
-            Verdict::Groups(mut groups) if groups.len() == 1 => groups.remove(0),
+            Verdict::Groups { mut groups, .. } if groups.len() == 1 => groups.remove(0),
             other => panic!("{other:?}"),
         }
     }
@@ -294,7 +312,7 @@ mod tests {
     /// DELIVERY rule 11: doubt arises where something may have been stored, and nowhere else.
     #[test]
     fn the_worst_chunk_decides_and_stored_ones_leave_doubt() {
-        use Status::{Busy, NeedMetadata, Ok, Refused};
+        use Status::{Busy, NeedMetadata, Ok, Refused, Reseal};
         let second = Duration::from_secs(1);
         let positions = Positions {
             stdout: 20,
@@ -316,6 +334,8 @@ mod tests {
                 vec![Ok, NeedMetadata],
                 GroupVerdict::NeedMetadata(busy(Duration::ZERO)),
             ),
+            (vec![Reseal, Reseal], GroupVerdict::Reseal),
+            (vec![Ok, Reseal], GroupVerdict::Failed(busy(second), "busy")),
             (
                 vec![Busy, Refused],
                 GroupVerdict::Failed(busy(REFUSED_RETRY_AFTER), "refused"),
@@ -348,7 +368,11 @@ mod tests {
             vec![ChunkAck { start: 1, ..ack }],
         ] {
             let mut body = Vec::new();
-            wire::encode_answer(&wire::Answer { chunks }, &mut body);
+            let answer = wire::Answer {
+                chunks,
+                settings: Vec::new(),
+            };
+            wire::encode_answer(&answer, &mut body);
             let group = SentGroup {
                 id: GroupId(1),
                 chunks: vec![(1, 0)],

@@ -8,7 +8,7 @@
 
 mod harness;
 
-use harness::{Behave, Harness, Outcome};
+use harness::{Behave, Harness, Outcome, SeenBatch};
 use std::time::Duration;
 use wire::Suspect;
 
@@ -215,6 +215,41 @@ fn a_batch_without_answer_comes_again_after_a_restart_with_the_same_bounds_in_do
         assert!(
             later.iter().all(|chunk| chunk.doubt_ms.is_none()),
             "never sent before"
+        );
+    });
+}
+
+/// Rule 8: what an aggregator goes by is sealed with a chunk, and goes along to whoever gets it
+/// after a try with unknown outcome, over a restart too.
+#[test]
+fn a_chunk_in_doubt_keeps_the_settings_of_its_first_try() {
+    run(async |mut h: Harness| {
+        h.go_by(0, b"first");
+        h.append("a.log", "zero\n");
+        h.run_until_all_is_stored().await;
+        let zero: Vec<_> = h.tries_of("zero\n").iter().map(|it| it.settings).collect();
+        let [first, second] = [&b"first"[..], b"second"].map(|it| Some(wire::settings_id(it)));
+        assert_eq!(zero, [Some(0), first], "it asks once");
+        let n_tries = h.outcomes().len();
+        h.behave(&[Behave::HangAfterStoring]);
+        h.append("a.log", "one\n");
+        h.run_until(|state| state.n_tries() == n_tries + 1).await;
+        h.restart(Duration::from_millis(50)).await;
+        h.go_by(0, b"second");
+        h.run_until_all_is_stored().await;
+        h.append("a.log", "two\n");
+        h.run_until_all_is_stored().await;
+        let one = h.tries_of("one\n");
+        assert!(
+            one.len() >= 2 && one.iter().all(|it| it.settings == first),
+            "{one:?}"
+        );
+        let two = h.tries_of("two\n");
+        assert_eq!(two.last().unwrap().settings, second);
+        let brought = |batch: &SeenBatch| batch.settings.contains(&first.unwrap_or_default());
+        assert!(
+            h.batches().iter().any(brought),
+            "they go along when asked for"
         );
     });
 }

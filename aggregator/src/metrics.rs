@@ -47,6 +47,7 @@ pub struct PipelineMetrics {
     dropped: Family<NamespaceLabel, Counter>,
     unparsed: Family<NamespaceLabel, Counter>,
     optional_dropped: Family<OutputLabel, Counter>,
+    sealed: Family<ResultLabel, Counter>,
 }
 
 impl PipelineMetrics {
@@ -102,6 +103,17 @@ impl PipelineMetrics {
             "Documents that an optional output had no room for",
             self.optional_dropped.clone(),
         );
+        registry.register(
+            "tailrace_receive_sealed",
+            "Groups that came again sealed with settings that are not in force, by whether these \
+             were restored or refused",
+            self.sealed.clone(),
+        );
+    }
+
+    /// Counts a group that came again, sealed with settings that are not in force.
+    pub fn sealed(&self, result: &'static str) {
+        self.sealed.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// Adds the figures of one group of chunks.

@@ -9,13 +9,15 @@ use tokio::sync::oneshot;
 
 mod fragment;
 mod metadata;
+mod plan;
 mod route;
 mod trail;
 mod worker;
 
 pub use fragment::Fragment;
 pub use metadata::{MetadataCache, StreamMeta};
-pub use route::{Naming, Place, Router, Template};
+pub use plan::{Plan, RestoreError, RestoredPlans, SettingsKey};
+pub use route::{Naming, Place, Router, Routers, Template};
 pub use worker::{BatchError, BodyEncoding, OutputView, Processed, RawLine, Shared};
 
 use crate::output::Encoder;

@@ -453,6 +453,7 @@ impl Receiver {
         let Processed {
             fragments,
             mut acks,
+            settings,
         } = processed;
         let durable = self
             .intake
@@ -480,7 +481,10 @@ impl Receiver {
                 })
                 .inc();
         }
-        Ok(Answer { chunks: acks })
+        Ok(Answer {
+            chunks: acks,
+            settings,
+        })
     }
 }
 
@@ -495,6 +499,7 @@ fn status_name(status: Status) -> &'static str {
         Status::Busy => "busy",
         Status::NeedMetadata => "need_metadata",
         Status::Refused => "refused",
+        Status::Reseal => "reseal",
     }
 }
 

@@ -163,9 +163,12 @@ impl web::Pipeline for WebPipeline {
     fn try_rules(&self, trial: &Trial) -> Result<Vec<TrialResult>, Vec<RuleProblem>> {
         let rules =
             match &trial.rules {
-                None => self.shared.rules.load_full(),
+                None => Arc::clone(&self.shared.plan.load().rules),
                 Some(text) => {
-                    let rules = RuleSet::from_texts(&[(Path::new("rules.yaml"), text)]);
+                    let texts = [(Path::new("rules.yaml"), text.as_str())];
+                    // Whoever may try rules may not read this machine's files.
+                    let known = self.shared.plan.load();
+                    let rules = RuleSet::from_texts_within(&texts, known.rules.files());
                     Arc::new(rules.map_err(|problems| {
                         problems.into_iter().map(problem).collect::<Vec<_>>()
                     })?)

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use aggregator::metrics::PipelineMetrics;
 use aggregator::output::{DiskQueue, DiskQueueOptions, Encoder, Keep, Output, SealOptions};
-use aggregator::pipeline::{MetadataCache, Naming, OutputView, Pool, Router, Shared, Template};
+use aggregator::pipeline::{
+    MetadataCache, Naming, OutputView, Plan, Pool, RestoredPlans, Router, SettingsKey, Shared,
+    Template,
+};
 use aggregator::receive::{ReceiveOptions, Receiver, Serves, Token, Tokens};
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
@@ -51,6 +54,27 @@ impl RigOptions {
     }
 }
 
+/// A plan of these rules, which puts everything into one data stream.
+fn plan(rules: &str, namespace: &str, n_outputs: usize) -> Plan {
+    let naming = Naming::DataStream {
+        dataset: None,
+        namespace: Template::parse(namespace),
+    };
+    let router = |number| {
+        (
+            format!("out-{number}"),
+            Arc::new(Router::new(naming.clone(), 10)),
+        )
+    };
+    let rules = parsers::RuleSet::from_texts(&[(std::path::Path::new("r.yaml"), rules)]).unwrap();
+    Plan::new(
+        Arc::new(rules),
+        framing::Options::default(),
+        (0..n_outputs).map(router).collect(),
+        &SettingsKey::new(std::iter::empty()),
+    )
+}
+
 async fn rig(options: RigOptions) -> Rig {
     let refused = Arc::new(Mutex::new(HashSet::new()));
     let metrics = Arc::new(PipelineMetrics::default());
@@ -59,24 +83,20 @@ async fn rig(options: RigOptions) -> Rig {
         .iter()
         .map(|(_, optional)| {
             let refused = Arc::clone(&refused);
-            let naming = Naming::DataStream {
-                dataset: None,
-                namespace: Template::parse("default"),
-            };
             OutputView {
                 name: String::new(),
-                router: Arc::new(Router::new(naming, 10)),
                 refused: Arc::new(move || Arc::new(refused.lock().unwrap().clone())),
                 optional: *optional,
             }
         })
         .collect();
+    let key = SettingsKey::new(std::iter::empty());
     let shared = Arc::new(Shared {
-        rules: ArcSwap::from_pointee(parsers::RuleSet::empty()),
+        plan: ArcSwap::from_pointee(plan("", "default", options.keeps.len())),
+        restored: RestoredPlans::new(key),
         rule_book: Arc::default(),
         metadata: MetadataCache::new(1 << 20),
         outputs: views,
-        framing: framing::Options::default(),
         max_batch_bytes: options.max_batch_bytes,
         metrics: Arc::clone(&metrics),
     });
@@ -188,6 +208,7 @@ fn chunk(stream: u64, bytes: &[u8]) -> Chunk<'_> {
         suspect: Suspect::No,
         doubt_ms: None,
         meta: wire::meta_id(META),
+        settings: None,
         end: None,
         bytes,
     }
@@ -197,6 +218,7 @@ fn batch<'a>(chunks: Vec<Chunk<'a>>) -> Batch<'a> {
     Batch {
         node: "node-1",
         metadata: vec![(wire::meta_id(META), META)],
+        settings: Vec::new(),
         chunks,
     }
 }
@@ -289,6 +311,61 @@ async fn an_unknown_framing_version_is_not_guessed() {
     let answer = post(&rig, &batch(vec![newer, chunk(8, b"two\n")])).await;
     assert_eq!(answer.chunks[0].status, Status::Busy);
     assert_eq!(answer.chunks[1].status, Status::Ok);
+}
+
+/// Two lines are one event by this rule, and two without it.
+const JOINING: &str = "name: joining\nsteps:\n  - multiline: {continue: '^and '}\n";
+
+/// Rule 8: a chunk that was never tried is sealed with what is in force; one whose first try may
+/// have stored something is cut and named as at that try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_is_cut_and_named_as_at_its_first_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(&dir, 16 << 20);
+    let rig = rig(RigOptions::new(Keep::Disk(Arc::clone(&queue)))).await;
+    let text = b"one\nand two\n";
+    let sealed = |settings, doubt_ms| Chunk {
+        settings: Some(settings),
+        doubt_ms,
+        ..chunk(7, text)
+    };
+    let earlier = plan(JOINING, "earlier", 1);
+    let id = earlier.id().unwrap();
+
+    // The first contact, and an agent that knows what was in force before.
+    for known in [0, id] {
+        let answer = post(&rig, &batch(vec![sealed(known, None)])).await;
+        assert_eq!(answer.chunks[0].status, Status::Reseal);
+        assert_eq!(queue.stats().entries, 0, "nothing is stored");
+        let own = wire::settings_id(&answer.settings);
+        assert_eq!(Some(own), plan("", "default", 1).id());
+        let answer = post(&rig, &batch(vec![sealed(own, None)])).await;
+        assert_eq!(answer.chunks[0].status, Status::Ok);
+        let (queued, lines) = taken(&*queue).await;
+        queue.done(queued.id, store::Outcome::default());
+        let index = &lines[0]["create"]["_index"];
+        assert_eq!(index, "logs-kubernetes.container_logs-default");
+        assert_eq!(lines[1]["message"], "one");
+    }
+
+    // It was tried by what is not known here: the agent brings it along.
+    let answer = post(&rig, &batch(vec![sealed(id, Some(5))])).await;
+    assert_eq!(answer.chunks[0].status, Status::NeedMetadata);
+    let mut with_it = batch(vec![sealed(id, Some(5))]);
+    with_it.settings = vec![(id, earlier.text())];
+    for again in [with_it, batch(vec![sealed(id, Some(5))])] {
+        let answer = post(&rig, &again).await;
+        assert_eq!(answer.chunks[0].status, Status::Ok);
+        let (queued, lines) = taken(&*queue).await;
+        queue.done(queued.id, store::Outcome::default());
+        let index = &lines[0]["create"]["_index"];
+        assert_eq!(index, "logs-kubernetes.container_logs-earlier");
+        assert_eq!(lines[1]["message"], "one\nand two");
+    }
+
+    // Sent before any settings were known: no aggregator has stored it.
+    let answer = post(&rig, &batch(vec![sealed(0, Some(5))])).await;
+    assert_eq!(answer.chunks[0].status, Status::Reseal);
 }
 
 /// Rule 12: a suspect chunk is framed, not parsed, under the same ids; then a document a line.

@@ -128,7 +128,11 @@ async fn take(taken: &Mutex<Taken>, request: Request<Incoming>) -> Response<Full
         .map(|chunk| taken.chunk(chunk))
         .collect();
     let mut out = Vec::new();
-    wire::encode_answer(&Answer { chunks }, &mut out);
+    let told = Answer {
+        chunks,
+        settings: Vec::new(),
+    };
+    wire::encode_answer(&told, &mut out);
     answer(StatusCode::OK, out)
 }
 
@@ -184,6 +188,7 @@ mod tests {
             suspect: Suspect::No,
             doubt_ms: None,
             meta: 0,
+            settings: None,
             end: None,
             bytes,
         }
@@ -200,6 +205,7 @@ mod tests {
         let batch = Batch {
             node: "n",
             metadata: Vec::new(),
+            settings: Vec::new(),
             chunks,
         };
         let mut body = Vec::new();

@@ -14,7 +14,9 @@ mod target;
 mod used;
 pub(crate) mod yaml;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ecs::key_hash;
@@ -59,10 +61,15 @@ pub struct RuleSet {
     /// What `redact` steps do, by their numbers.
     pub(crate) redactions: Vec<Redaction>,
     /// What is done to every record.
-    pub(crate) redaction: Option<Redaction>,
+    pub(crate) redaction: Option<Arc<Redaction>>,
     routes: Vec<Route>,
     /// Some rule says which lines make an event.
     has_multiline: bool,
+    has_shipped: bool,
+    /// The files that the set was made of, but for those that ship.
+    texts: Vec<(PathBuf, String)>,
+    /// Tables and databases that steps have read.
+    files: BTreeSet<PathBuf>,
     warnings: Vec<Problem>,
 }
 
@@ -151,7 +158,7 @@ impl RuleSet {
             .iter()
             .map(|(path, text)| (path.as_path(), text.as_str()))
             .collect();
-        Self::build(&texts, false, problems)
+        Self::build(&texts, false, None, problems)
     }
 
     /// As [`RuleSet::load`], and after these rules those that ship, but for those whose name one of
@@ -167,7 +174,7 @@ impl RuleSet {
             .iter()
             .map(|(path, text)| (path.as_path(), text.as_str()))
             .collect();
-        Self::build(&texts, true, problems)
+        Self::build(&texts, true, None, problems)
     }
 
     /// As [`RuleSet::load`], from texts in memory. The paths only name them in problems.
@@ -176,7 +183,62 @@ impl RuleSet {
     ///
     /// As [`RuleSet::load`].
     pub fn from_texts(texts: &[(&Path, &str)]) -> Result<Self, Vec<Problem>> {
-        Self::build(texts, false, Vec::new())
+        Self::build(texts, false, None, Vec::new())
+    }
+
+    /// As [`RuleSet::from_texts`], from somebody who may not read this machine's files: of tables and
+    /// databases only `files` are read, others are empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`RuleSet::load`].
+    pub fn from_texts_within(
+        texts: &[(&Path, &str)],
+        files: &BTreeSet<PathBuf>,
+    ) -> Result<Self, Vec<Problem>> {
+        Self::build(texts, false, Some(files), Vec::new())
+    }
+
+    /// A set as it was elsewhere, or before: from the [`texts`](Self::texts) of that one, which are
+    /// not believed more than any input. Of tables and databases only `files` are read, others
+    /// are empty here; examples are not run.
+    ///
+    /// # Errors
+    ///
+    /// Every other problem, as [`RuleSet::load`].
+    pub fn restored(
+        texts: &[(&Path, &str)],
+        has_shipped: bool,
+        files: &BTreeSet<PathBuf>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let set = read::files(
+            texts,
+            has_shipped,
+            Some(files),
+            &mut Vec::new(),
+            &mut problems,
+        );
+        if problems.is_empty() {
+            Ok(set)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The files that the set was made of, in their order, but for those that ship with Tailrace.
+    pub fn texts(&self) -> &[(PathBuf, String)] {
+        &self.texts
+    }
+
+    /// Whether the rules that ship come after them.
+    pub fn has_shipped(&self) -> bool {
+        self.has_shipped
+    }
+
+    /// Tables and databases that its steps have read.
+    pub fn files(&self) -> &BTreeSet<PathBuf> {
+        &self.files
     }
 
     /// As [`RuleSet::load`], and tells what each example gave, in the order of the files. A failed
@@ -194,7 +256,7 @@ impl RuleSet {
             .iter()
             .map(|(path, text)| (path.as_path(), text.as_str()))
             .collect();
-        Self::run_examples(&texts, false, problems)
+        Self::run_examples(&texts, false, None, problems)
     }
 
     /// As [`RuleSet::load_with_examples`], from texts in memory.
@@ -205,16 +267,17 @@ impl RuleSet {
     pub fn from_texts_with_examples(
         texts: &[(&Path, &str)],
     ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
-        Self::run_examples(texts, false, Vec::new())
+        Self::run_examples(texts, false, None, Vec::new())
     }
 
     fn run_examples(
         texts: &[(&Path, &str)],
         has_shipped: bool,
+        allowed: Option<&BTreeSet<PathBuf>>,
         mut problems: Vec<Problem>,
     ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
         let mut tests = Vec::new();
-        let set = read::files(texts, has_shipped, &mut tests, &mut problems);
+        let set = read::files(texts, has_shipped, allowed, &mut tests, &mut problems);
         // Examples of a set that is not whole would fail for reasons that are listed already.
         if !problems.is_empty() {
             return Err(problems);
@@ -225,15 +288,23 @@ impl RuleSet {
     fn build(
         texts: &[(&Path, &str)],
         has_shipped: bool,
+        allowed: Option<&BTreeSet<PathBuf>>,
         problems: Vec<Problem>,
     ) -> Result<Self, Vec<Problem>> {
-        let (set, reports) = Self::run_examples(texts, has_shipped, problems)?;
+        let (set, reports) = Self::run_examples(texts, has_shipped, allowed, problems)?;
         let problems: Vec<Problem> = reports.iter().flat_map(ExampleReport::problems).collect();
         if problems.is_empty() {
             Ok(set)
         } else {
             Err(problems)
         }
+    }
+
+    /// Replaces in every record what `other` replaces.
+    #[must_use]
+    pub fn with_redaction_of(mut self, other: &Self) -> Self {
+        self.redaction.clone_from(&other.redaction);
+        self
     }
 
     /// What works but may be slow: steps that need back-tracking.
@@ -270,7 +341,7 @@ impl RuleSet {
     /// Redacts every record from now on, whatever its rule.
     #[must_use]
     pub fn with_redaction(mut self, redaction: Redaction) -> Self {
-        self.redaction = Some(redaction);
+        self.redaction = Some(Arc::new(redaction));
         self
     }
 

@@ -93,6 +93,9 @@ pub struct Group {
     pub sequence: u64,
     /// The group must be the only one in its batch (DELIVERY rule 12).
     pub alone: bool,
+    /// What the [`MetadataSource`] said of settings at the first try, or at the last one of which
+    /// it is certain that nothing was stored (DELIVERY rule 8).
+    pub settings: Option<Arc<[u8]>>,
     /// One chunk, or several when files were rotated: the rest of the old one, then the new one.
     pub chunks: Vec<GroupChunk>,
 }
@@ -193,4 +196,12 @@ pub trait MetadataSource {
     /// The metadata as JSON bytes, or `None` when it is not known yet: the file waits and is
     /// asked for again soon, so the implementor must answer after a bounded time.
     fn metadata(&mut self, source: &Source) -> Option<Arc<[u8]>>;
+
+    /// What the receiver of the groups cuts events and chooses indices by, as bytes that only it
+    /// understands. They are sealed with a group, and come again at each of its tries once one
+    /// may have stored something, whatever the receiver at hand goes by then. `None` by default:
+    /// not known.
+    fn settings(&self) -> Option<Arc<[u8]>> {
+        None
+    }
 }

@@ -5,7 +5,7 @@
 //! | `s` handle | a stream's fixed part: identity, head, paths, older markers |
 //! | `p` handle | its moving part: positions, size, last marker |
 //! | `g` sequence | the sealed group without answer |
-//! | `m` hash | metadata that groups refer to |
+//! | `m` hash | metadata and settings that groups refer to |
 //! | `q` sequence | nothing: the sequence was seen, so files new in it are read from the start |
 //! | `i` | boot id of the machine at the last start |
 //!
@@ -340,19 +340,24 @@ pub(crate) fn write_sealed(sealed: &Sealed) -> Vec<u8> {
         });
         w.mark(chunk.mark);
     }
+    // Records of earlier versions end here.
+    if let Some(settings) = &sealed.settings {
+        w.hash(metadata_hash(settings));
+    }
     w.0
 }
 
-/// Reads a group; `metadata` finds the bytes by their hash.
+/// Reads a group; `metadata` finds the bytes of metadata and settings by their hash.
 pub(crate) fn read_sealed(
     bytes: &[u8],
-    metadata: impl FnOnce(u64) -> Option<Arc<[u8]>>,
+    metadata: impl Fn(u64) -> Option<Arc<[u8]>>,
 ) -> Option<Sealed> {
     let r = &mut Reader::new(bytes)?;
     let mut sealed = Sealed {
         version: u8::try_from(r.num()?).ok()?,
         flush: flush_of(r.num()?)?,
         metadata: metadata(r.hash()?)?,
+        settings: None,
         chunks: Vec::new(),
         doubt: Some((Duration::ZERO, Duration::ZERO)),
         sealed_ns: r.num()?,
@@ -380,6 +385,10 @@ pub(crate) fn read_sealed(
             })?,
             mark: r.mark()?,
         });
+    }
+    if !r.0.is_empty() {
+        // Without them the group is not what it was: by others its events may be cut otherwise.
+        sealed.settings = Some(metadata(r.hash()?)?);
     }
     Some(sealed)
 }
@@ -468,12 +477,13 @@ mod tests {
                     mark: stream.marks.last,
                 }],
                 metadata: Arc::clone(&metadata),
+                settings: eof.then(|| Arc::clone(&metadata)),
                 doubt: Some((Duration::ZERO, Duration::ZERO)),
                 sealed_ns: bound,
                 lost_connections: lost,
                 rejections: Rejections::default(),
             };
-            let read = read_sealed(&write_sealed(&sealed), |_| Some(metadata));
+            let read = read_sealed(&write_sealed(&sealed), |_| Some(Arc::clone(&metadata)));
             prop_assert_eq!(read, Some(sealed));
         }
 

@@ -139,6 +139,7 @@ pub(crate) struct Sealed {
     pub(crate) flush: Flush,
     pub(crate) chunks: Vec<SealedChunk>,
     pub(crate) metadata: Arc<[u8]>,
+    pub(crate) settings: Option<Arc<[u8]>>,
     /// Age of the oldest try with unknown outcome, and when it was that old.
     pub(crate) doubt: Option<(Duration, Duration)>,
     /// Wall clock of the first try, nanoseconds since the epoch.

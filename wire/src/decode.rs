@@ -3,8 +3,8 @@
 
 use crate::encode::{ANSWER_MAGIC, BATCH_MAGIC, flag, kind};
 use crate::{
-    Answer, Batch, Chunk, ChunkAck, Flush, Framing, MetaId, Positions, Status, StreamEnd, Suspect,
-    meta_id, varint,
+    Answer, Batch, Chunk, ChunkAck, Flush, Framing, MetaId, Positions, SettingsId, Status,
+    StreamEnd, Suspect, meta_id, settings_id, varint,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -17,6 +17,11 @@ pub struct Limits {
     pub max_metadata: usize,
     /// Most bytes of one metadata object. Default 1 MiB.
     pub max_metadata_bytes: usize,
+    /// Most settings in a batch: agents seal with those of the aggregators they have met. Default
+    /// 64.
+    pub max_settings: usize,
+    /// Most bytes of one settings' text. Default 4 MiB.
+    pub max_settings_bytes: usize,
     /// Most bytes of the node's name. Default 253, as in DNS.
     pub max_node_bytes: usize,
 }
@@ -27,6 +32,8 @@ impl Default for Limits {
             max_chunks: 1 << 16,
             max_metadata: 1 << 16,
             max_metadata_bytes: 1 << 20,
+            max_settings: 64,
+            max_settings_bytes: 4 << 20,
             max_node_bytes: 253,
         }
     }
@@ -73,12 +80,15 @@ pub enum Problem {
     /// A record of an unknown kind.
     #[error("a record of kind {0} is not known")]
     Kind(u8),
-    /// Metadata behind a chunk.
-    #[error("metadata stands behind a chunk")]
+    /// Metadata or settings behind a chunk.
+    #[error("metadata or settings stand behind a chunk")]
     Order,
     /// The id of a metadata object is not the hash of its bytes.
     #[error("the id of the metadata is not the hash of its bytes")]
     MetadataId,
+    /// The id of settings is not the hash of their bytes.
+    #[error("the id of the settings is not the hash of their bytes")]
+    SettingsId,
     /// An unknown flag, or a value that none of the enumerations has.
     #[error("{0} has an unknown value")]
     Value(&'static str),
@@ -118,6 +128,15 @@ pub fn decode_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Batch<'a>, D
                 )?;
                 batch.metadata.push(metadata);
             }
+            kind::SETTINGS => {
+                if !batch.chunks.is_empty() {
+                    return Err(problem(at, Problem::Order));
+                }
+                let settings = input.settings(limits)?;
+                let n = batch.settings.len() + 1;
+                within("settings", n, limits.max_settings, at)?;
+                batch.settings.push(settings);
+            }
             kind::CHUNK => {
                 let chunk = input.chunk()?;
                 within("chunks", batch.chunks.len() + 1, limits.max_chunks, at)?;
@@ -143,6 +162,10 @@ pub fn decode_answer(bytes: &[u8], limits: &Limits) -> Result<Answer, DecodeErro
     let mut answer = Answer::default();
     for _ in 0..n_chunks {
         answer.chunks.push(input.ack()?);
+    }
+    if answer.chunks.iter().any(|ack| ack.status == Status::Reseal) {
+        let settings = input.counted("settings", limits.max_settings_bytes)?;
+        answer.settings = settings.to_vec();
     }
     input.finish()?;
     Ok(answer)
@@ -250,6 +273,16 @@ impl<'a> Input<'a> {
         Ok((id, json))
     }
 
+    fn settings(&mut self, limits: &Limits) -> Result<(SettingsId, &'a [u8]), DecodeError> {
+        let at = self.at;
+        let id = self.fixed("a settings id")?;
+        let settings = self.counted("settings", limits.max_settings_bytes)?;
+        if settings_id(settings) != id {
+            return Err(problem(at, Problem::SettingsId));
+        }
+        Ok((id, settings))
+    }
+
     fn chunk(&mut self) -> Result<Chunk<'a>, DecodeError> {
         let at = self.at;
         let flags = u16::from_le_bytes(self.array("a chunk's flags")?);
@@ -265,6 +298,10 @@ impl<'a> Input<'a> {
         let stream = self.fixed("a stream")?;
         let sequence = self.fixed("a sequence")?;
         let meta = self.fixed("a metadata id")?;
+        let settings = match flags & flag::SEALED {
+            0 => None,
+            _ => Some(self.fixed("a settings id")?),
+        };
         let start = self.number("a start")?;
         let resume = self.positions(start)?;
         let doubt_ms = match flags & flag::DOUBT {
@@ -296,6 +333,7 @@ impl<'a> Input<'a> {
             suspect,
             doubt_ms,
             meta,
+            settings,
             end,
             bytes,
         })
@@ -355,6 +393,7 @@ fn status_of(value: u8) -> Option<Status> {
         Status::Busy,
         Status::NeedMetadata,
         Status::Refused,
+        Status::Reseal,
     ]
     .into_iter()
     .find(|known| *known as u8 == value)

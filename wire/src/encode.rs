@@ -1,7 +1,7 @@
 //! Writing batches and answers. A batch is written piece by piece into any [`Write`], so that the
 //! agent never holds it twice: its chunks go from the read buffer straight into the compressor.
 
-use crate::{Answer, Batch, Chunk, MetaId, VERSION, varint};
+use crate::{Answer, Batch, Chunk, MetaId, SettingsId, Status, VERSION, varint};
 use std::io::{self, Write};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -13,6 +13,7 @@ pub(crate) mod kind {
     pub(crate) const END: u8 = 0;
     pub(crate) const METADATA: u8 = 1;
     pub(crate) const CHUNK: u8 = 2;
+    pub(crate) const SETTINGS: u8 = 3;
 }
 
 /// Bits of a chunk's flags.
@@ -23,10 +24,11 @@ pub(crate) mod flag {
     pub(crate) const DOUBT: u16 = 1 << 7;
     pub(crate) const END: u16 = 1 << 8;
     pub(crate) const SUCCESSOR: u16 = 1 << 9;
-    pub(crate) const KNOWN: u16 = (1 << 10) - 1;
+    pub(crate) const SEALED: u16 = 1 << 10;
+    pub(crate) const KNOWN: u16 = (1 << 11) - 1;
 }
 
-/// Writes one batch: the metadata objects, then the chunks, then [`finish`](Self::finish), without
+/// Writes one batch: the metadata objects and settings, then the chunks, then [`finish`](Self::finish), without
 /// which the receiver takes the batch for cut off.
 pub struct BatchEncoder<W> {
     writer: W,
@@ -53,11 +55,20 @@ impl<W: Write> BatchEncoder<W> {
 
     /// Adds a metadata object; all of them stand before the first chunk.
     pub fn metadata(&mut self, id: MetaId, json: &[u8]) -> io::Result<()> {
-        self.head.push(kind::METADATA);
+        self.object(kind::METADATA, id, json)
+    }
+
+    /// Adds settings that chunks are sealed with; all of them stand before the first chunk.
+    pub fn settings(&mut self, id: SettingsId, settings: &[u8]) -> io::Result<()> {
+        self.object(kind::SETTINGS, id, settings)
+    }
+
+    fn object(&mut self, kind: u8, id: u64, bytes: &[u8]) -> io::Result<()> {
+        self.head.push(kind);
         self.head.extend_from_slice(&id.to_le_bytes());
-        varint::append(&mut self.head, json.len() as u64);
+        varint::append(&mut self.head, bytes.len() as u64);
         self.put_head()?;
-        self.put(json)
+        self.put(bytes)
     }
 
     /// Adds a chunk.
@@ -108,12 +119,18 @@ fn append_chunk_head(out: &mut Vec<u8>, chunk: &Chunk<'_>) {
             flags |= flag::SUCCESSOR;
         }
     }
+    if chunk.settings.is_some() {
+        flags |= flag::SEALED;
+    }
     out.push(kind::CHUNK);
     out.extend_from_slice(&flags.to_le_bytes());
     out.push(chunk.framing_version);
     out.extend_from_slice(&chunk.stream.to_le_bytes());
     out.extend_from_slice(&chunk.sequence.to_le_bytes());
     out.extend_from_slice(&chunk.meta.to_le_bytes());
+    if let Some(settings) = chunk.settings {
+        out.extend_from_slice(&settings.to_le_bytes());
+    }
     varint::append(out, chunk.start);
     varint::append_delta(out, chunk.resume.stdout, chunk.start);
     varint::append_delta(out, chunk.resume.stderr, chunk.start);
@@ -137,6 +154,9 @@ pub fn encode_batch(batch: &Batch<'_>, out: &mut Vec<u8>) {
         for (id, json) in &batch.metadata {
             encoder.metadata(*id, json)?;
         }
+        for (id, settings) in &batch.settings {
+            encoder.settings(*id, settings)?;
+        }
         for chunk in &batch.chunks {
             encoder.chunk(chunk)?;
         }
@@ -156,6 +176,10 @@ pub fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
         varint::append(out, ack.start);
         varint::append_delta(out, ack.durable.stdout, ack.start);
         varint::append_delta(out, ack.durable.stderr, ack.start);
+    }
+    if answer.chunks.iter().any(|ack| ack.status == Status::Reseal) {
+        varint::append(out, answer.settings.len() as u64);
+        out.extend_from_slice(&answer.settings);
     }
     let checksum = xxh3_64(out.get(begin..).unwrap_or_default());
     out.extend_from_slice(&checksum.to_le_bytes());

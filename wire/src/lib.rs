@@ -19,12 +19,20 @@ pub type StreamId = u64;
 /// Identity of a metadata object: the hash of its bytes.
 pub type MetaId = u64;
 
+/// Identity of sealed settings: the hash of their bytes, never 0.
+pub type SettingsId = u64;
+
 /// The version of the format that this crate writes and reads.
 pub const VERSION: u8 = 1;
 
 /// The id of a metadata object: XXH3 (64 bits, seed 0) of its JSON text.
 pub fn meta_id(json: &[u8]) -> MetaId {
     xxhash_rust::xxh3::xxh3_64(json)
+}
+
+/// The id of settings: XXH3 (64 bits, seed 0) of their bytes, 1 for the one text that gives 0.
+pub fn settings_id(settings: &[u8]) -> SettingsId {
+    xxhash_rust::xxh3::xxh3_64(settings).max(1)
 }
 
 /// How the runtime wrote the lines of a file. Sealed with a chunk at its first try.
@@ -120,6 +128,10 @@ pub struct Chunk<'a> {
     pub doubt_ms: Option<u64>,
     /// Metadata of the stream.
     pub meta: MetaId,
+    /// The aggregator's settings that the first try was sealed with (DELIVERY rule 8); 0: none are
+    /// known yet, so the aggregator answers with its own. `None`: not sealed, every try goes by
+    /// the settings of the aggregator that gets it.
+    pub settings: Option<SettingsId>,
     /// Set on the last chunk of a stream's life, which may be empty of bytes (DELIVERY rule 24).
     pub end: Option<StreamEnd>,
     /// The bytes.
@@ -146,6 +158,9 @@ pub struct Batch<'a> {
     /// (`{"kubernetes.namespace":"shop","log.file.path":"/var/log/…"}`), values strings, numbers,
     /// booleans or arrays of strings. The id is [`meta_id`] of the JSON text.
     pub metadata: Vec<(MetaId, &'a [u8])>,
+    /// Settings that chunks are sealed with and that the receiver may not know: opaque bytes,
+    /// as an aggregator gave them. The id is [`settings_id`] of the bytes.
+    pub settings: Vec<(SettingsId, &'a [u8])>,
     /// The chunks.
     pub chunks: Vec<Chunk<'a>>,
 }
@@ -171,10 +186,14 @@ pub enum Status {
     Ok = 0,
     /// No room, or not durable in time: come again later, same bounds. Outcome unknown.
     Busy = 1,
-    /// The metadata is not known here: send it along.
+    /// The metadata, or the settings that the chunk is sealed with, are not known here: send them
+    /// along. Nothing stored.
     NeedMetadata = 2,
     /// The destination of this stream refuses documents: come again much later. Nothing stored.
     Refused = 3,
+    /// Never tried before, or never sealed, and by other settings than are in force here: seal it
+    /// with those of the answer. Nothing stored.
+    Reseal = 4,
 }
 
 /// Answer to one batch: one [`ChunkAck`] for each chunk, in order.
@@ -182,4 +201,6 @@ pub enum Status {
 pub struct Answer {
     /// The outcomes, in the order of the batch's chunks.
     pub chunks: Vec<ChunkAck>,
+    /// The settings in force, there when some outcome is [`Status::Reseal`] and empty otherwise.
+    pub settings: Vec<u8>,
 }

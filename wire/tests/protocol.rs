@@ -47,6 +47,7 @@ fn batch() -> Batch<'static> {
     Batch {
         node: "node-1",
         metadata: vec![(meta, JSON)],
+        settings: Vec::new(),
         chunks: vec![Chunk {
             stream: 0x0102_0304_0506_0708,
             sequence: 0x1112_1314_1516_1718,
@@ -62,6 +63,7 @@ fn batch() -> Batch<'static> {
             suspect: Suspect::No,
             doubt_ms: Some(10_000),
             meta,
+            settings: None,
             end: Some(StreamEnd {
                 size: 1010,
                 unread: 0,
@@ -91,7 +93,79 @@ fn answer() -> Answer {
                 durable: Positions::at(0),
             },
         ],
+        settings: Vec::new(),
     }
+}
+
+/// A chunk in doubt whose first try was sealed with settings that go along.
+const SEALED_V1: &str = "
+    54 52 42 01  01 6e
+    03  18 62 5c de 2b 96 c5 8b  15
+        61 73 20 61 6e 20 61 67 67 72 65 67 61 74 6f 72 20 73 61 69 64
+    02  80 04  01  08 07 06 05 04 03 02 01  18 17 16 15 14 13 12 11  ad 29 f3 8d 9f 5f 28 cd
+        18 62 5c de 2b 96 c5 8b  00  00  00  05  02  61 0a
+    00  47 9f 86 34 40 40 bd dd";
+
+/// The answer of an aggregator with other settings to a chunk that was never tried.
+const RESEAL_V1: &str = "
+    54 52 41 01  01
+    04  08 07 06 05 04 03 02 01  00  00  00
+    15  61 73 20 61 6e 20 61 67 67 72 65 67 61 74 6f 72 20 73 61 69 64
+    40 2f c1 36 ac 4d 33 c9";
+
+const SETTINGS: &[u8] = b"as an aggregator said";
+
+fn sealed_batch() -> Batch<'static> {
+    let settings = settings_id(SETTINGS);
+    Batch {
+        node: "n",
+        metadata: Vec::new(),
+        settings: vec![(settings, SETTINGS)],
+        chunks: vec![Chunk {
+            stream: 0x0102_0304_0506_0708,
+            sequence: 0x1112_1314_1516_1718,
+            start: 0,
+            resume: Positions::at(0),
+            framing: Framing::Raw,
+            framing_version: 1,
+            flush: Flush::None,
+            eof: false,
+            suspect: Suspect::No,
+            doubt_ms: Some(5),
+            meta: meta_id(JSON),
+            settings: Some(settings),
+            end: None,
+            bytes: b"a\n",
+        }],
+    }
+}
+
+fn reseal_answer() -> Answer {
+    Answer {
+        chunks: vec![ChunkAck {
+            stream: 0x0102_0304_0506_0708,
+            start: 0,
+            status: Status::Reseal,
+            durable: Positions::at(0),
+        }],
+        settings: SETTINGS.to_vec(),
+    }
+}
+
+#[test]
+fn sealed_chunks_of_version_1_keep_their_bytes() {
+    let mut bytes = Vec::new();
+    encode_batch(&sealed_batch(), &mut bytes);
+    assert_eq!(hex(&bytes), hex(&unhex(SEALED_V1)));
+    let limits = Limits::default();
+    assert_eq!(decode_batch(&unhex(SEALED_V1), &limits), Ok(sealed_batch()));
+    let mut bytes = Vec::new();
+    encode_answer(&reseal_answer(), &mut bytes);
+    assert_eq!(hex(&bytes), hex(&unhex(RESEAL_V1)));
+    assert_eq!(
+        decode_answer(&unhex(RESEAL_V1), &limits),
+        Ok(reseal_answer())
+    );
 }
 
 #[test]
@@ -130,12 +204,18 @@ fn the_document_shows_these_bytes() {
             hex(&unhex(&bytes.collect::<Vec<_>>().join(" ")))
         })
         .collect();
-    assert_eq!(blocks, [hex(&unhex(BATCH_V1)), hex(&unhex(ANSWER_V1))]);
+    let golden = [BATCH_V1, ANSWER_V1, SEALED_V1, RESEAL_V1];
+    assert_eq!(blocks, golden.map(|text| hex(&unhex(text))));
 }
 
 #[test]
 fn every_cut_and_every_flipped_bit_is_noticed() {
-    for (bytes, is_batch) in [(unhex(BATCH_V1), true), (unhex(ANSWER_V1), false)] {
+    for (bytes, is_batch) in [
+        (unhex(BATCH_V1), true),
+        (unhex(ANSWER_V1), false),
+        (unhex(SEALED_V1), true),
+        (unhex(RESEAL_V1), false),
+    ] {
         let is_refused = |bytes: &[u8]| match is_batch {
             true => decode_batch(bytes, &Limits::default()).is_err(),
             false => decode_answer(bytes, &Limits::default()).is_err(),
@@ -223,7 +303,7 @@ type OwnedChunk = (Chunk<'static>, Vec<u8>);
 
 fn chunk() -> impl Strategy<Value = OwnedChunk> {
     let end = prop::option::of(any::<(u64, u64, Option<u64>)>());
-    let names = any::<(u64, u64, u64, u64)>();
+    let names = any::<(u64, u64, u64, u64, Option<u64>)>();
     let flags = (
         0..3usize,
         0..3usize,
@@ -232,7 +312,7 @@ fn chunk() -> impl Strategy<Value = OwnedChunk> {
     );
     let bytes = prop::collection::vec(any::<u8>(), 0..50);
     (names, positions(), flags, end, bytes).prop_map(|(names, resume, flags, end, bytes)| {
-        let (stream, sequence, start, meta) = names;
+        let (stream, sequence, start, meta, settings) = names;
         let (framing, flush, suspect, (eof, framing_version, doubt_ms)) = flags;
         let chunk = Chunk {
             stream,
@@ -246,6 +326,7 @@ fn chunk() -> impl Strategy<Value = OwnedChunk> {
             suspect: [Suspect::No, Suspect::Unparsed, Suspect::Lines][suspect],
             doubt_ms,
             meta,
+            settings,
             end: end.map(|(size, unread, successor)| StreamEnd {
                 size,
                 unread,
@@ -262,11 +343,13 @@ proptest! {
     fn every_batch_comes_back(
         node in "[a-z.-]{1,40}",
         metadata in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4),
+        settings in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..3),
         chunks in prop::collection::vec(chunk(), 0..6),
     ) {
         let batch = Batch {
             node: &node,
             metadata: metadata.iter().map(|json| (meta_id(json), json.as_slice())).collect(),
+            settings: settings.iter().map(|text| (settings_id(text), text.as_slice())).collect(),
             chunks: chunks.iter().map(|(chunk, bytes)| Chunk { bytes, ..chunk.clone() }).collect(),
         };
         let mut bytes = Vec::new();
@@ -276,16 +359,21 @@ proptest! {
 
     #[test]
     fn every_answer_comes_back(
-        acks in prop::collection::vec((any::<(u64, u64)>(), 0..4usize, positions()), 0..8),
+        acks in prop::collection::vec((any::<(u64, u64)>(), 0..5usize, positions()), 0..8),
+        settings: Vec<u8>,
     ) {
-        let statuses = [Status::Ok, Status::Busy, Status::NeedMetadata, Status::Refused];
+        use Status::*;
+        let statuses = [Ok, Busy, NeedMetadata, Refused, Reseal];
         let chunks = acks.into_iter().map(|((stream, start), status, durable)| {
             ChunkAck { stream, start, status: statuses[status], durable }
         });
-        let answer = Answer { chunks: chunks.collect() };
+        let chunks: Vec<ChunkAck> = chunks.collect();
+        let has_settings = chunks.iter().any(|ack| ack.status == Reseal);
+        let settings = if has_settings { settings } else { Vec::new() };
+        let answer = Answer { chunks, settings };
         let mut bytes = Vec::new();
         encode_answer(&answer, &mut bytes);
-        prop_assert_eq!(decode_answer(&bytes, &Limits::default()), Ok(answer));
+        prop_assert_eq!(decode_answer(&bytes, &Limits::default()), Result::Ok(answer));
     }
 
     #[test]

@@ -22,7 +22,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use wire::{Answer, ChunkAck, Flush, Limits, MetaId, Positions, Status, StreamId, Suspect};
+use wire::{
+    Answer, Chunk, ChunkAck, Flush, Limits, MetaId, Positions, SettingsId, Status, StreamId,
+    Suspect,
+};
 
 /// Nothing here takes a second; a busy machine may.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -74,6 +77,7 @@ pub(crate) struct SeenChunk {
     pub(crate) start: u64,
     pub(crate) bytes: Vec<u8>,
     pub(crate) doubt_ms: Option<u64>,
+    pub(crate) settings: Option<SettingsId>,
     pub(crate) suspect: Suspect,
     pub(crate) n_chunks_of_batch: usize,
 }
@@ -81,6 +85,7 @@ pub(crate) struct SeenChunk {
 #[derive(Debug, Clone)]
 pub(crate) struct SeenBatch {
     pub(crate) metadata: Vec<(MetaId, Vec<u8>)>,
+    pub(crate) settings: Vec<SettingsId>,
     pub(crate) chunks: Vec<SeenChunk>,
     pub(crate) encoding: String,
     pub(crate) authorization: Option<String>,
@@ -93,6 +98,9 @@ pub(crate) struct State {
     poison: Option<Vec<u8>>,
     max_raw: Option<usize>,
     known: HashSet<(usize, MetaId)>,
+    /// What the receivers go by, where a test gives them something.
+    settings: HashMap<usize, Vec<u8>>,
+    known_settings: HashSet<(usize, SettingsId)>,
     /// Bytes stored of each stream; what comes again must be the same and in doubt.
     stored: HashMap<StreamId, Vec<u8>>,
     batches: Vec<SeenBatch>,
@@ -106,6 +114,15 @@ impl State {
 
     pub(crate) fn n_tries(&self) -> usize {
         self.outcomes.len()
+    }
+
+    /// Sealed with settings that this receiver neither goes by nor knows.
+    fn is_sealed_otherwise(&self, number: usize, chunk: &Chunk<'_>) -> bool {
+        let (Some(own), Some(sealed)) = (self.settings.get(&number), chunk.settings) else {
+            return false;
+        };
+        let is_known = chunk.doubt_ms.is_some() && self.known_settings.contains(&(number, sealed));
+        sealed != wire::settings_id(own) && !is_known
     }
 
     fn store(&mut self, chunk: &SeenChunk, resume: u64, end: u64) {
@@ -234,6 +251,7 @@ impl Receiver {
                 .iter()
                 .map(|(id, json)| (*id, json.to_vec()))
                 .collect(),
+            settings: batch.settings.iter().map(|(id, _)| *id).collect(),
             chunks: batch
                 .chunks
                 .iter()
@@ -242,6 +260,7 @@ impl Receiver {
                     start: chunk.start,
                     bytes: chunk.bytes.to_vec(),
                     doubt_ms: chunk.doubt_ms,
+                    settings: chunk.settings,
                     suspect: chunk.suspect,
                     n_chunks_of_batch: batch.chunks.len(),
                 })
@@ -270,6 +289,9 @@ impl Receiver {
             for (id, _) in &batch.metadata {
                 state.known.insert((number, *id));
             }
+            for (id, _) in &batch.settings {
+                state.known_settings.insert((number, *id));
+            }
         }
         let mut acks = Vec::new();
         for (chunk, seen) in batch.chunks.iter().zip(&seen.chunks) {
@@ -286,6 +308,12 @@ impl Receiver {
                 Behave::Refuse(_) | Behave::Hang | Behave::Garbage => {}
                 _ if !state.known.contains(&(number, chunk.meta)) => {
                     ack.status = Status::NeedMetadata;
+                }
+                _ if state.is_sealed_otherwise(number, chunk) => {
+                    ack.status = match (chunk.doubt_ms, chunk.settings) {
+                        (None, _) | (_, Some(0)) => Status::Reseal,
+                        _ => Status::NeedMetadata,
+                    };
                 }
                 Behave::Partial if chunk.flush != Flush::Hard => {
                     let half = &chunk.bytes[..chunk.bytes.len() / 2];
@@ -304,6 +332,7 @@ impl Receiver {
             }
             acks.push(ack);
         }
+        let settings = state.settings.get(&number).cloned().unwrap_or_default();
         drop(state);
         self.record(Outcome::Did(behave));
         match behave {
@@ -313,7 +342,11 @@ impl Receiver {
             Behave::Hang | Behave::HangAfterStoring => Reaction::Hang,
             _ => {
                 let mut body = Vec::new();
-                wire::encode_answer(&Answer { chunks: acks }, &mut body);
+                let answer = Answer {
+                    chunks: acks,
+                    settings,
+                };
+                wire::encode_answer(&answer, &mut body);
                 Reaction::Answer(200, body)
             }
         }
@@ -470,6 +503,12 @@ impl Harness {
 
     pub(crate) fn behave_always(&self, number: usize, behave: Behave) {
         self.receiver.state().always.insert(number, behave);
+    }
+
+    /// What a receiver cuts events and names places by, from now on.
+    pub(crate) fn go_by(&self, number: usize, settings: &[u8]) {
+        let mut state = self.receiver.state();
+        state.settings.insert(number, settings.to_vec());
     }
 
     /// A batch with this text closes the connection unless its chunk is a suspect.

@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use crate::build;
 use crate::metrics::PipelineMetrics;
 use crate::output::{DiskQueue, Encoder, Keep, Output};
-use crate::pipeline::{MetadataCache, OutputView, Pool, Shared};
+use crate::pipeline::{MetadataCache, OutputView, Plan, Pool, RestoredPlans, Shared};
 use crate::receive::{Receiver, Serves, Tokens};
 use crate::rules::{RuleBook, RuleWatch};
 use crate::status::{OutputState, StatusSource};
@@ -83,6 +83,7 @@ async fn serve(
     // Queues first: a buffer that another process holds must stop the start before anything sends.
     let mut running: Vec<Running> = Vec::new();
     let mut views = Vec::new();
+    let mut routers = Vec::new();
     let mut states: BTreeMap<String, OutputState> = BTreeMap::new();
     for output in &config.outputs {
         let client = build::store(&config.data_dir, output, build::Access::Write)
@@ -123,10 +124,10 @@ async fn serve(
         let refusing = Arc::clone(&sender);
         views.push(OutputView {
             name: output.name.clone(),
-            router: Arc::new(build::router(output)),
             refused: Arc::new(move || refusing.refused()),
             optional: output.optional,
         });
+        routers.push((output.name.clone(), Arc::new(build::router(output))));
         states.insert(
             output.name.clone(),
             OutputState {
@@ -142,12 +143,15 @@ async fn serve(
     }
 
     let rule_book = Arc::new(RuleBook::new(&rules));
+    let tokens = Arc::new(ArcSwap::from_pointee(build::tokens(&config.receive)?));
+    let key = tokens.load().settings_key();
+    let plan = Plan::new(rules, build::framing_options(&config), routers.into(), &key);
     let shared = Arc::new(Shared {
-        rules: ArcSwap::new(rules),
+        plan: ArcSwap::from_pointee(plan),
+        restored: RestoredPlans::new(key),
         rule_book: Arc::clone(&rule_book),
         metadata: MetadataCache::new(METADATA_CACHE_BYTES),
         outputs: views,
-        framing: build::framing_options(&config),
         max_batch_bytes: config.receive.max_batch.0 as usize,
         metrics: Arc::clone(&metrics),
     });
@@ -169,7 +173,6 @@ async fn serve(
         ));
     }
 
-    let tokens = Arc::new(ArcSwap::from_pointee(build::tokens(&config.receive)?));
     rule_book.register(&mut registry);
     let status = Arc::new(StatusSource::new(states, rule_book, started));
     let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
@@ -307,7 +310,7 @@ async fn wait_for_the_end(
                 if let Some(result) = tokio::task::block_in_place(|| {
                     watch.poll(&sources())
                 }) {
-                    take_rules(result, shared);
+                    take_rules(result, shared, &tokens.load());
                 }
             }
         }
@@ -315,7 +318,11 @@ async fn wait_for_the_end(
 }
 
 /// Puts new rules in force, or tells why the old ones stay.
-fn take_rules(result: Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>>, shared: &Shared) {
+fn take_rules(
+    result: Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>>,
+    shared: &Shared,
+    tokens: &Tokens,
+) {
     match result {
         Ok(rules) => {
             info!(
@@ -323,7 +330,7 @@ fn take_rules(result: Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>>, shar
                 "rule files have changed: the new rules are in force"
             );
             shared.rule_book.replaced(&rules);
-            shared.rules.store(rules);
+            put_in_force(rules, shared, tokens);
         }
         Err(problems) => {
             for problem in &problems {
@@ -336,6 +343,13 @@ fn take_rules(result: Result<Arc<parsers::RuleSet>, Vec<parsers::Problem>>, shar
             shared.rule_book.refused(&problems);
         }
     }
+}
+
+fn put_in_force(rules: Arc<parsers::RuleSet>, shared: &Shared, tokens: &Tokens) {
+    let key = tokens.settings_key();
+    let plan = shared.plan.load().with_rules(rules, &key);
+    shared.plan.store(Arc::new(plan));
+    shared.restored.reloaded(key);
 }
 
 fn reload(
@@ -355,7 +369,7 @@ fn reload(
     let new_users = build::users(&new.web)?;
     let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
     shared.rule_book.replaced(&rules);
-    shared.rules.store(rules);
+    put_in_force(rules, shared, &new_tokens);
     tokens.store(Arc::new(new_tokens));
     access.set_users(new_users);
     telemetry::logging::set_level(crate::command::log_level(&new.log));

@@ -7,17 +7,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 use parsers::StreamContext;
 use wire::MetaId;
 
-use super::route::{Place, Router};
+use super::route::{Place, Routers};
 
 /// What is computed once a stream.
 #[derive(Debug)]
 pub struct StreamMeta {
     /// The ready-made constant part of its documents.
-    pub context: StreamContext,
+    pub context: Arc<StreamContext>,
     /// Where its records go, one place for each output.
     pub places: Vec<Place>,
+    /// What has named these places.
+    pub routers: Routers,
     /// Kubernetes namespace, for the books; empty when there is none.
     pub namespace: String,
+}
+
+impl StreamMeta {
+    /// The same stream, where `routers` send it.
+    pub fn placed(&self, routers: &Routers) -> Self {
+        Self {
+            context: Arc::clone(&self.context),
+            places: places(&self.context, routers),
+            routers: Arc::clone(routers),
+            namespace: self.namespace.clone(),
+        }
+    }
+}
+
+fn places(context: &StreamContext, routers: &Routers) -> Vec<Place> {
+    let lookup = |key: &str| context.get(key).map(Cow::Borrowed);
+    let routers = routers.iter();
+    routers.map(|(_, router)| router.place(lookup)).collect()
 }
 
 /// Keeps the metadata of the streams seen last, bounded in bytes.
@@ -67,24 +87,22 @@ impl MetadataCache {
 
     /// Takes the metadata object `json`, if its hash is right and it is an object. What is wrong
     /// is not kept: the agent is asked for it again, and says so in its log.
-    pub fn insert(&self, id: MetaId, json: &[u8], routers: &[Arc<Router>]) {
+    pub fn insert(&self, id: MetaId, json: &[u8], routers: &Routers) {
         if wire::meta_id(json) != id || self.get(id).is_some() {
             return;
         }
         let Ok(context) = StreamContext::new(json) else {
             return;
         };
-        let places = routers
-            .iter()
-            .map(|router| router.place(|key| context.get(key).map(Cow::Borrowed)))
-            .collect();
+        let places = places(&context, routers);
         let namespace = context
             .get("kubernetes.namespace")
             .unwrap_or_default()
             .to_owned();
         let meta = Arc::new(StreamMeta {
-            context,
+            context: Arc::new(context),
             places,
+            routers: Arc::clone(routers),
             namespace,
         });
         let bytes = 2 * json.len() + OVERHEAD_BYTES;
@@ -110,14 +128,14 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::route::{Naming, Template};
+    use crate::pipeline::route::{Naming, Router, Template};
 
-    fn routers() -> Vec<Arc<Router>> {
+    fn routers() -> Routers {
         let naming = Naming::DataStream {
             dataset: None,
             namespace: Template::parse("default"),
         };
-        vec![Arc::new(Router::new(naming, 10))]
+        [("main".to_owned(), Arc::new(Router::new(naming, 10)))].into()
     }
 
     fn object(n: u32) -> Vec<u8> {

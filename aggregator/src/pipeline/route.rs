@@ -6,15 +6,34 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 /// Longest dataset or namespace part in bytes; Elasticsearch's own limit for these is 100.
 const MAX_PART_BYTES: usize = 100;
 
 /// Text with holes for metadata fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct Template {
     parts: Vec<Part>,
+}
+
+impl From<String> for Template {
+    fn from(text: String) -> Self {
+        Self::parse(&text)
+    }
+}
+
+impl From<Template> for String {
+    fn from(template: Template) -> Self {
+        let text = |part| match part {
+            Part::Text(text) => text,
+            Part::Field(field) => format!("%{{{field}}}"),
+        };
+        template.parts.into_iter().map(text).collect()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +88,8 @@ impl Template {
 }
 
 /// How an output names the places its documents go to.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Naming {
     /// `logs-<dataset>-<namespace>`.
     DataStream {
@@ -96,6 +116,9 @@ pub struct Router {
     seen: Mutex<HashSet<String>>,
 }
 
+/// The routers of all outputs, by the outputs' names and in their order.
+pub type Routers = Arc<[(String, Arc<Router>)]>;
+
 /// Where the records of one stream go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -113,6 +136,16 @@ impl Router {
             max_names,
             seen: Mutex::new(HashSet::new()),
         }
+    }
+
+    /// How it names places.
+    pub fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    /// How many names it makes from fields.
+    pub fn max_names(&self) -> usize {
+        self.max_names
     }
 
     /// The place for a stream whose metadata `lookup` tells.

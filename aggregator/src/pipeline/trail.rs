@@ -197,7 +197,8 @@ mod tests {
     fn a_run_becomes_a_document_with_its_interval() {
         let json = br#"{"kubernetes.namespace":"shop","kubernetes.pod.name":"cart-1"}"#;
         let meta = Arc::new(StreamMeta {
-            context: parsers::StreamContext::new(json).unwrap(),
+            context: Arc::new(parsers::StreamContext::new(json).unwrap()),
+            routers: [].into(),
             places: vec![],
             namespace: "shop".into(),
         });

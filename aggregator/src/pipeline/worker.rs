@@ -11,12 +11,13 @@ use std::sync::Arc;
 use crate::rules::EventRule;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use parsers::{Outcome, Parser, RecordView, RuleSet, Tag};
+use parsers::{Outcome, Parser, RecordView, Tag};
 use wire::{Batch, Chunk, ChunkAck, Positions, Status, Suspect};
 
 use super::fragment::Fragment;
 use super::metadata::{MetadataCache, StreamMeta};
-use super::route::{Place, Router, dated_index};
+use super::plan::{Plan, RestoredPlans};
+use super::route::{Place, dated_index};
 use super::trail;
 use crate::metrics::PipelineMetrics;
 use crate::rules::RuleBook;
@@ -36,8 +37,6 @@ pub enum BodyEncoding {
 pub struct OutputView {
     /// Its name, for rules that send documents to some outputs only.
     pub name: String,
-    /// Names places.
-    pub router: Arc<Router>,
     /// Tells the places that refuse documents and have no room left to park them (DELIVERY
     /// rule 19). Asked once a batch.
     pub refused: Arc<dyn Fn() -> Arc<HashSet<String>> + Send + Sync>,
@@ -47,16 +46,16 @@ pub struct OutputView {
 
 /// What all workers share, read-only but for the caches.
 pub struct Shared {
-    /// Rules in force; swapped by a reload.
-    pub rules: ArcSwap<RuleSet>,
+    /// What is in force; swapped by a reload.
+    pub plan: ArcSwap<Plan>,
+    /// What was in force at the first try of chunks that come again.
+    pub restored: RestoredPlans,
     /// What the rules did.
     pub rule_book: Arc<RuleBook>,
     /// Metadata by hash.
     pub metadata: MetadataCache,
     /// The outputs, in the order of the configuration.
     pub outputs: Vec<OutputView>,
-    /// Limits of framing.
-    pub framing: framing::Options,
     /// Largest decompressed batch, in bytes.
     pub max_batch_bytes: usize,
     /// Figures.
@@ -111,6 +110,8 @@ pub struct Processed {
     pub fragments: Vec<Fragment>,
     /// One for each chunk.
     pub acks: Vec<ChunkAck>,
+    /// The settings that chunks shall be sealed with, where some have others.
+    pub settings: Vec<u8>,
 }
 
 /// Where one output puts the documents of the stream at hand.
@@ -147,12 +148,24 @@ impl Routed {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     parser: Parser,
-    rules: Arc<RuleSet>,
+    plan: Arc<Plan>,
     frames: framing::Frames,
     raw: Vec<u8>,
     document: Vec<u8>,
     /// For each output the places that refuse documents, as of this batch.
     refused: Vec<Arc<HashSet<String>>>,
+}
+
+/// What a group of chunks says of the plan that it was framed by.
+enum Seal {
+    /// It is the one in force; or there is none, and that one serves.
+    InForce,
+    /// It was never tried, and shall be sealed with the one in force.
+    Outdated,
+    /// It is another one.
+    Earlier(Arc<Plan>),
+    /// It is another one, which the agent has to bring along.
+    Unknown,
 }
 
 /// Scratch memory above this is given back after the batch that needed it.
@@ -161,10 +174,10 @@ const KEEP_SCRATCH_BYTES: usize = 16 << 20;
 impl Worker {
     /// A worker over `shared`.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let rules = shared.rules.load_full();
+        let plan = shared.plan.load_full();
         Self {
-            parser: Parser::new(Arc::clone(&rules)),
-            rules,
+            parser: Parser::new(Arc::clone(&plan.rules)),
+            plan,
             shared,
             frames: framing::Frames::default(),
             raw: Vec::new(),
@@ -185,7 +198,7 @@ impl Worker {
         may_send_for: &dyn Fn(&str) -> bool,
         now_ms: u64,
     ) -> Result<Processed, BatchError> {
-        self.take_rules();
+        self.take_plan();
         let mut raw = std::mem::take(&mut self.raw);
         raw.clear();
         let result = decompress(body, encoding, self.shared.max_batch_bytes, &mut raw)
@@ -219,6 +232,7 @@ impl Worker {
                 .map(|_| Fragment::default())
                 .collect(),
             acks: Vec::with_capacity(batch.chunks.len()),
+            settings: Vec::new(),
         };
         for group in batch.chunks.chunk_by(|a, b| a.sequence == b.sequence) {
             self.group(group, now_ms, &mut processed);
@@ -227,17 +241,63 @@ impl Worker {
     }
 
     fn learn(&self, batch: &Batch<'_>) {
-        if batch.metadata.is_empty() {
-            return;
-        }
-        let routers = self.routers();
         for &(id, json) in &batch.metadata {
-            self.shared.metadata.insert(id, json, &routers);
+            self.shared.metadata.insert(id, json, &self.plan.routers);
+        }
+        for &(id, text) in &batch.settings {
+            self.shared.restored.learn(id, text, &self.plan);
+        }
+    }
+
+    /// The chunks of one sequence: by the plan in force, or by that of their first try.
+    fn group(&mut self, chunks: &[Chunk<'_>], now_ms: u64, processed: &mut Processed) {
+        match self.seal_of(chunks) {
+            Seal::InForce => self.group_by_plan(chunks, now_ms, processed),
+            Seal::Outdated => {
+                processed.settings = self.plan.text().to_vec();
+                not_taken(chunks, Status::Reseal, processed);
+            }
+            Seal::Unknown => not_taken(chunks, Status::NeedMetadata, processed),
+            Seal::Earlier(plan) => {
+                self.shared.metrics.sealed("restored");
+                let parser = Parser::new(Arc::clone(&plan.rules));
+                let parser = std::mem::replace(&mut self.parser, parser);
+                let plan = std::mem::replace(&mut self.plan, plan);
+                self.group_by_plan(chunks, now_ms, processed);
+                // What it counted of rules that are not in force is nobody's to see.
+                self.parser = parser;
+                self.plan = plan;
+            }
+        }
+    }
+
+    /// What is said of the plan by which the chunks of a group were framed at their first try.
+    fn seal_of(&self, chunks: &[Chunk<'_>]) -> Seal {
+        let (Some(Some(sealed)), Some(own)) =
+            (chunks.first().map(|chunk| chunk.settings), self.plan.id())
+        else {
+            return Seal::InForce;
+        };
+        let is_first_try = chunks.iter().all(|chunk| chunk.doubt_ms.is_none());
+        if sealed == own {
+            Seal::InForce
+        } else if is_first_try || sealed == 0 {
+            // Without a seal nothing has been stored, whatever tries there were.
+            Seal::Outdated
+        } else {
+            match self.shared.restored.get(sealed) {
+                None => Seal::Unknown,
+                Some(Some(plan)) => Seal::Earlier(plan),
+                Some(None) => {
+                    self.shared.metrics.sealed("refused");
+                    Seal::InForce
+                }
+            }
         }
     }
 
     /// The chunks of one sequence: framed together, taken or refused together.
-    fn group(&mut self, chunks: &[Chunk<'_>], now_ms: u64, processed: &mut Processed) {
+    fn group_by_plan(&mut self, chunks: &[Chunk<'_>], now_ms: u64, processed: &mut Processed) {
         let metas: Option<Vec<Arc<StreamMeta>>> = chunks
             .iter()
             .map(|chunk| self.shared.metadata.get(chunk.meta))
@@ -245,6 +305,7 @@ impl Worker {
         let Some(metas) = metas else {
             return not_taken(chunks, Status::NeedMetadata, processed);
         };
+        let metas = self.placed(metas);
         if chunks
             .iter()
             .any(|chunk| !framing::supports(chunk.framing_version))
@@ -274,11 +335,12 @@ impl Worker {
             .unwrap_or(Suspect::No);
         let options = framing::Options {
             lines_only: suspect == Suspect::Lines,
-            ..self.shared.framing
+            ..self.plan.framing
         };
+        let plan = Arc::clone(&self.plan);
         let rule = metas
             .first()
-            .and_then(|meta| EventRule::of(&self.rules, &meta.context));
+            .and_then(|meta| EventRule::of(&plan.rules, &meta.context));
         let options = rule.map_or(options, |rule| rule.options(options));
         self.frames.clear();
         framing::frame_with(
@@ -390,7 +452,7 @@ impl Worker {
             {
                 Outcome::Dropped { rule } => {
                     counts.dropped += 1;
-                    dropped.push(input, record, &parts, self.rules.name(rule));
+                    dropped.push(input, record, &parts, self.plan.rules.name(rule));
                     continue;
                 }
                 Outcome::Document(document) => {
@@ -401,7 +463,7 @@ impl Worker {
             if route.is_some() && route != routed_by {
                 routed_by = route;
                 routed.clear();
-                if let Some(route) = route.and_then(|route| self.rules.route(route)) {
+                if let Some(route) = route.and_then(|route| self.plan.rules.route(route)) {
                     routed.extend(self.routed(route, meta, &mut processed.fragments));
                 }
             }
@@ -467,10 +529,11 @@ impl Worker {
         stream: u64,
         now_ms: u64,
     ) -> Result<Vec<Fragment>, BatchError> {
-        self.take_rules();
+        self.take_plan();
         let id = wire::meta_id(NO_METADATA);
-        let routers: Vec<Arc<Router>> = self.routers();
-        self.shared.metadata.insert(id, NO_METADATA, &routers);
+        self.shared
+            .metadata
+            .insert(id, NO_METADATA, &self.plan.routers);
         let meta = self.shared.metadata.get(id).ok_or(BatchError::Panic)?;
         self.ask_refused();
         if self.is_refused(&meta) {
@@ -479,7 +542,8 @@ impl Worker {
         let now_ns = i64::try_from(now_ms)
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000);
-        let mut fragments: Vec<Fragment> = routers.iter().map(|_| Fragment::default()).collect();
+        let outputs = self.shared.outputs.iter();
+        let mut fragments: Vec<Fragment> = outputs.map(|_| Fragment::default()).collect();
         let destinations: Vec<Destination<'_>> = fragments
             .iter_mut()
             .enumerate()
@@ -514,14 +578,16 @@ impl Worker {
             match outcome {
                 Outcome::Dropped { rule } => {
                     counts.dropped += 1;
-                    dropped.interval(0, stream, offset, length, self.rules.name(rule), 1);
+                    dropped.interval(0, stream, offset, length, self.plan.rules.name(rule), 1);
                 }
                 Outcome::Document(document) => {
                     counts.unparsed += u64::from(document.tags.contains(Tag::Unparsed));
                     self.document.push(b'\n');
                     let hash = xxhash_rust::xxh3::xxh3_64(&line.text) as u32;
                     let id = store::document_id(stream, offset, hash);
-                    let route = document.route.and_then(|route| self.rules.route(route));
+                    let route = document
+                        .route
+                        .and_then(|route| self.plan.rules.route(route));
                     let routed = route.map(|route| self.routed(route, &meta, &mut fragments));
                     let routed = routed.unwrap_or_default();
                     let outputs = fragments.iter_mut().zip(&destinations);
@@ -547,10 +613,14 @@ impl Worker {
         Ok(fragments)
     }
 
-    /// The routers of all outputs.
-    fn routers(&self) -> Vec<Arc<Router>> {
-        let outputs = self.shared.outputs.iter();
-        outputs.map(|output| Arc::clone(&output.router)).collect()
+    /// The streams with the places of the plan at hand, where they were placed by another one.
+    fn placed(&self, metas: Vec<Arc<StreamMeta>>) -> Vec<Arc<StreamMeta>> {
+        let routers = &self.plan.routers;
+        let placed = |meta: Arc<StreamMeta>| match Arc::ptr_eq(&meta.routers, routers) {
+            true => meta,
+            false => Arc::new(meta.placed(routers)),
+        };
+        metas.into_iter().map(placed).collect()
     }
 
     fn ask_refused(&mut self) {
@@ -559,12 +629,12 @@ impl Worker {
             .extend(self.shared.outputs.iter().map(|output| (output.refused)()));
     }
 
-    /// Goes over to the rules in force.
-    fn take_rules(&mut self) {
-        let rules = self.shared.rules.load();
-        if !Arc::ptr_eq(&rules, &self.rules) {
-            self.rules = Arc::clone(&rules);
-            self.parser = Parser::new(Arc::clone(&rules));
+    /// Goes over to what is in force.
+    fn take_plan(&mut self) {
+        let plan = self.shared.plan.load();
+        if !Arc::ptr_eq(&plan, &self.plan) {
+            self.plan = Arc::clone(&plan);
+            self.parser = Parser::new(Arc::clone(&plan.rules));
         }
     }
 

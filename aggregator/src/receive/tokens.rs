@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::pipeline::MaySendFor;
+use crate::pipeline::{MaySendFor, SettingsKey};
 
 /// One token.
 #[derive(Clone)]
@@ -32,6 +32,11 @@ impl Tokens {
     /// These tokens.
     pub fn new(tokens: Vec<Token>) -> Self {
         Self { tokens }
+    }
+
+    /// The key that signs settings: all aggregators with these tokens have the same.
+    pub fn settings_key(&self) -> SettingsKey {
+        SettingsKey::new(self.tokens.iter().map(|token| token.secret.as_str()))
     }
 
     /// What the sender with this `Authorization` header may do; `None`: nothing.

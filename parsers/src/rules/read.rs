@@ -1,5 +1,6 @@
 //! YAML trees to rules. Collects every problem instead of stopping at the first.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,14 +20,21 @@ use crate::steps::{Entry, Need, OptionDoc, Step, StepDoc, entries};
 
 /// Reads rule files, and their examples into `tests`. After them come the rules that ship, when
 /// they are wanted, but for those whose name one of the files has; their examples are not run, as
-/// they are with each change of Tailrace itself.
+/// they are with each change of Tailrace itself. With `allowed` no other tables and databases are
+/// read.
 pub(super) fn files(
     texts: &[(&Path, &str)],
     has_shipped: bool,
+    allowed: Option<&BTreeSet<PathBuf>>,
     tests: &mut Vec<Test>,
     problems: &mut Vec<Problem>,
 ) -> RuleSet {
-    let mut set = RuleSet::default();
+    let own = |(path, text): &(&Path, &str)| (path.to_path_buf(), (*text).to_owned());
+    let mut set = RuleSet {
+        texts: texts.iter().map(own).collect(),
+        has_shipped,
+        ..RuleSet::default()
+    };
     let mut trees = Vec::new();
     for (path, text) in texts {
         match yaml::documents(text) {
@@ -52,6 +60,7 @@ pub(super) fn files(
             path: path.to_path_buf(),
             problems,
             set: &mut set,
+            allowed,
             targets: Vec::new(),
             library: &library,
             using: Vec::new(),
@@ -68,6 +77,7 @@ pub(super) fn files(
                 path: PathBuf::from(file),
                 problems,
                 set: &mut set,
+                allowed,
                 targets: Vec::new(),
                 library: &library,
                 using: Vec::new(),
@@ -90,6 +100,8 @@ pub(crate) struct Reader<'a> {
     path: PathBuf,
     problems: &'a mut Vec<Problem>,
     set: &'a mut RuleSet,
+    /// The only tables and databases that may be read, where not all may.
+    allowed: Option<&'a BTreeSet<PathBuf>>,
     /// What the steps of the rule at hand fill so far, to find what is filled twice.
     targets: Vec<Target>,
     library: &'a Library,
@@ -127,9 +139,15 @@ impl Reader<'_> {
         });
     }
 
-    /// The folder of the rule file: relative paths in it count from there.
-    pub(crate) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new(""))
+    /// The table or database that a rule names `file`; relative paths count from the folder of
+    /// the rule file. `None` when it must not be read: the step then does without.
+    pub(crate) fn file(&mut self, file: &str) -> Option<PathBuf> {
+        let path = self.path.parent().unwrap_or(Path::new("")).join(file);
+        if self.allowed.is_some_and(|allowed| !allowed.contains(&path)) {
+            return None;
+        }
+        self.set.files.insert(path.clone());
+        Some(path)
     }
 
     /// A field that a step fills or reads, `name` or `name:type`. `None` when it was reported.

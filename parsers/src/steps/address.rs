@@ -101,7 +101,8 @@ struct Ip {
 
 struct GeoIp {
     field: Field,
-    database: Arc<maxminddb::Reader<Vec<u8>>>,
+    /// `None`: withheld.
+    database: Option<Arc<maxminddb::Reader<Vec<u8>>>>,
     texts: Vec<(Field, &'static [&'static str])>,
     location: Field,
     number: Field,
@@ -153,14 +154,16 @@ fn read_ip(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Ste
 fn read_geoip(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>> {
     let name = options.text("field")?;
     let field = options.field(reader, "field")?;
-    let file = reader.folder().join(options.text("file")?);
-    let database = match maxminddb::Reader::open_readfile(&file) {
-        Ok(database) => Arc::new(database),
-        Err(error) => {
-            let what = format!("cannot read the database `{}`: {error}", file.display());
-            reader.report(options.place("file"), what, None);
-            return None;
-        }
+    let database = match reader.file(options.text("file")?) {
+        None => None,
+        Some(file) => match maxminddb::Reader::open_readfile(&file) {
+            Ok(database) => Some(Arc::new(database)),
+            Err(error) => {
+                let what = format!("cannot read the database `{}`: {error}", file.display());
+                reader.report(options.place("file"), what, None);
+                return None;
+            }
+        },
     };
     let own = name.rsplit_once('.').map_or("", |(before, _)| before);
     let prefix = options.text("prefix").unwrap_or(own);
@@ -260,7 +263,9 @@ impl Step for GeoIp {
         let Ok(address) = text.parse::<IpAddr>() else {
             return Ok(Flow::Next);
         };
-        let database = Arc::clone(&self.database);
+        let Some(database) = self.database.clone() else {
+            return Ok(Flow::Next);
+        };
         let Ok(found) = database.lookup(address) else {
             return Ok(Flow::Next);
         };

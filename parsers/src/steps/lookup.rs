@@ -77,18 +77,22 @@ type Rows = Vec<(String, Vec<(String, String)>)>;
 
 fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>> {
     let field = reader.source(options.text("field")?, options.place("field"));
+    let mut is_withheld = false;
     let rows = match (options.text("file"), options.map("table")) {
-        (Some(file), []) => {
-            let path = reader.folder().join(file);
-            match read_file(&path, options.text("key")) {
+        (Some(file), []) => match reader.file(file) {
+            None => {
+                is_withheld = true;
+                Rows::new()
+            }
+            Some(path) => match read_file(&path, options.text("key")) {
                 Ok(rows) => rows,
                 Err(what) => {
                     let what = format!("cannot read the table `{}`: {what}", path.display());
                     reader.report(options.place("file"), what, None);
                     return None;
                 }
-            }
-        }
+            },
+        },
         (None, table @ [_, ..]) => table
             .iter()
             .filter_map(|(key, value)| {
@@ -108,7 +112,7 @@ fn read(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dyn Step>>
         let has_column = |(_, columns): &(String, Vec<(String, String)>)| {
             columns.iter().any(|(column, _)| *column == key.text)
         };
-        if !rows.iter().any(has_column) {
+        if !is_withheld && !rows.iter().any(has_column) {
             let what = format!("the table has no column `{}`", key.text);
             reader.report(key.place, what, None);
         }

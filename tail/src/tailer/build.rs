@@ -84,6 +84,7 @@ impl Tailer {
                 {
                     return Ok(None);
                 }
+                tailer.seal_settings(sequence, metadata.settings());
                 Ok(tailer.hand_out(slot, sequence, out, now))
             });
             match built {
@@ -160,16 +161,17 @@ impl Tailer {
             let chunk = self.seal_chunk(sequence, draft, flush, base, out);
             chunks.extend(chunk);
         }
-        let is_written = self.metadata.add(&known);
-        if is_written {
-            self.journal
-                .put(&record::key(b'm', record::metadata_hash(&known)), &known);
+        self.keep_object(&known);
+        let settings = metadata.settings();
+        if let Some(settings) = &settings {
+            self.keep_object(settings);
         }
         let sealed = Sealed {
             version: FRAMING_VERSION,
             flush,
             chunks,
             metadata: known,
+            settings,
             doubt: None,
             sealed_ns: self.wall_ns(),
             lost_connections: 0,

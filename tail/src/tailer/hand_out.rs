@@ -4,7 +4,7 @@
 use super::Tailer;
 use crate::group::{Group, GroupChunk, GroupId, Suspect};
 use crate::record;
-use crate::stream::{Phase, SealedChunk, Sequence};
+use crate::stream::{Phase, Sealed, SealedChunk, Sequence};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,43 @@ const UNSURE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Tailer {
+    /// Seals a group with `settings` in place of those it has, as long as no try may have stored
+    /// anything of it: without settings a receiver stores nothing.
+    pub(super) fn seal_settings(&mut self, sequence: &mut Sequence, settings: Option<Arc<[u8]>>) {
+        let key = record::key(b'g', sequence.key);
+        let Some(sealed) = &mut sequence.sealed else {
+            return;
+        };
+        let is_free = sealed.doubt.is_none() || sealed.settings.is_none();
+        if !is_free || settings.is_none() || sealed.settings == settings {
+            return;
+        }
+        let before = std::mem::replace(&mut sealed.settings, settings);
+        self.journal.put(&key, &record::write_sealed(sealed));
+        if let Some(settings) = &sealed.settings {
+            self.keep_object(settings);
+        }
+        if let Some(before) = before {
+            self.metadata.remove(&before);
+        }
+    }
+
+    /// Counts a user of metadata or settings, which the journal gets with their first one.
+    pub(super) fn keep_object(&mut self, object: &[u8]) {
+        if self.metadata.add(object) {
+            let key = record::key(b'm', record::metadata_hash(object));
+            self.journal.put(&key, object);
+        }
+    }
+
+    /// A group is over: it does not use its metadata and settings any more.
+    pub(super) fn release_objects(&mut self, sealed: &Sealed) {
+        self.metadata.remove(&sealed.metadata);
+        if let Some(settings) = &sealed.settings {
+            self.metadata.remove(settings);
+        }
+    }
+
     /// Gives a sealed group out: the first time, or again with the same bytes.
     pub(super) fn hand_out(
         &mut self,
@@ -90,12 +127,14 @@ impl Tailer {
         let alone = sealed.lost_connections >= 2 || sealed.rejections.n > 0;
         self.unacked += total as u64;
         sequence.in_flight = Some(id);
+        let settings = sealed.settings.clone();
         sequence.sealed = Some(sealed);
         self.in_flight.insert(id, slot);
         Some(Group {
             id,
             sequence: sequence.key,
             alone,
+            settings,
             chunks,
         })
     }
@@ -159,7 +198,7 @@ impl Tailer {
         if let Some(sealed) = sequence.sealed.take() {
             self.end_isolation(&sealed);
             self.journal.delete(&record::key(b'g', sequence.key));
-            self.metadata.remove(&sealed.metadata);
+            self.release_objects(&sealed);
             if let Some(id) = sequence.in_flight.take() {
                 self.in_flight.remove(&id);
                 self.unacked = self.unacked.saturating_sub(sealed.bytes());

@@ -57,7 +57,7 @@ impl Tailer {
         self.n_acked += 1;
         self.end_isolation(&sealed);
         self.unacked = self.unacked.saturating_sub(sealed.bytes());
-        self.metadata.remove(&sealed.metadata);
+        self.release_objects(&sealed);
         self.journal.delete(&record::key(b'g', sequence.key));
         let mut has_progress = false;
         let mut all_done = true;

@@ -130,6 +130,9 @@ impl Tailer {
         let age = self.wall_ns().saturating_sub(sealed.sealed_ns);
         sealed.doubt = Some((Duration::from_nanos(age), now));
         self.metadata.add(&sealed.metadata);
+        if let Some(settings) = &sealed.settings {
+            self.metadata.add(settings);
+        }
         self.with(slot, |_, sequence| sequence.sealed = Some(Box::new(sealed)));
         true
     }

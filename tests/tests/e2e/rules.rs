@@ -9,7 +9,14 @@ use std::time::Duration;
 use bench::container_log::Iostream;
 use bench::kubelet::Container;
 use serde_json::Value;
-use tests::{program::binary, scene::Scene, server::Server, wait};
+use tests::{
+    agent::Agent,
+    program::binary,
+    proxy::{Fault, Proxy},
+    scene::Scene,
+    server::Server,
+    wait,
+};
 
 const LIMIT: Duration = Duration::from_secs(45);
 
@@ -160,6 +167,69 @@ fn rules_change_while_lines_flow() {
         .wait_verdict(&[container], LIMIT)
         .unwrap()
         .assert_clean();
+}
+
+/// DELIVERY rule 8: lines whose answer was lost just before the rules changed are cut and sent as
+/// by the rules of their first try, also by an aggregator that never saw these.
+#[test]
+fn rules_that_change_while_answers_are_lost_double_nothing() {
+    let mut scene = Scene::new("resealed", Server::shared().unwrap()).unwrap();
+    let folder = scene.dir("rules");
+    let joined =
+        "name: joined\nsteps:\n  - multiline: {start: '^START'}\n  - route: {dataset: joined}\n";
+    publish(&folder, 1, joined);
+    let setup = scene
+        .aggregator_setup()
+        .with("rules", &format!("['{}']", folder.display()));
+    let mut aggregator =
+        tests::aggregator::Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
+    let proxy = Proxy::start(aggregator.port()).unwrap();
+    let setup = scene.agent_setup(&proxy.url()).with("timeout", "2s");
+    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+    let mut container = scene.kubelet.container("shop", "web-0", "web").unwrap();
+    let mut write = |text: &str| {
+        for line in text.lines() {
+            container
+                .log
+                .line(Iostream::Stdout, line.as_bytes())
+                .unwrap();
+        }
+        container.log.flush().unwrap();
+    };
+    let usual = scene.data_stream();
+    let joined = usual.replace("kubernetes.container_logs", "joined");
+    let wait_count = |index: &str, n| {
+        scene.documents.wait_count(index, "*", n, LIMIT).unwrap();
+    };
+    write("START 1\nand more\nSTART 2\nand more");
+    wait_count(&joined, 2);
+
+    // Answers are lost from here on: the events come, and the agent does not know it.
+    proxy.set(Fault::OneWay);
+    write("START 3\nand more\nSTART 4");
+    wait_count(&joined, 4);
+    publish(
+        &folder,
+        2,
+        "name: lines\nsteps:\n  - pattern: '<what> <message>'\n",
+    );
+    // What it has known of the old rules goes with it.
+    aggregator.kill().unwrap();
+    aggregator.start_again().unwrap();
+    wait::until(LIMIT, "the agent to give up an answer", || {
+        agent.log_text().contains("no answer from").then_some(())
+    })
+    .unwrap();
+    proxy.set(Fault::None);
+    write("START 5\nand more");
+    wait_count(&usual, 2);
+    assert_eq!(scene.documents.count(&joined, "*").unwrap(), 4);
+    let restored = [("result", "restored")];
+    let n = aggregator
+        .metrics()
+        .unwrap()
+        .count("tailrace_receive_sealed_total", &restored);
+    assert!(n >= 1, "no group came again by the old rules");
 }
 
 /// Runs `tailrace-aggregator rules …` with `input`; gives whether it succeeded and what it said.

@@ -62,12 +62,16 @@ pub(crate) struct Sent {
     pub(crate) body: Bytes,
     pub(crate) groups: Vec<SentGroup>,
     sequences: Vec<u64>,
+    /// The aggregator that it is sealed for.
+    to: usize,
 }
 
 pub(crate) struct Agent {
     tailer: Tailer,
     metadata: PathMetadata,
     compressor: Compressor,
+    /// Settings of the aggregators, as they gave them last.
+    settings: HashMap<usize, Arc<[u8]>>,
     /// Connections that a sequence's group has lost, over restarts as in the journal.
     n_lost: HashMap<u64, u32>,
     options: Options,
@@ -83,6 +87,7 @@ impl Agent {
             tailer,
             metadata: PathMetadata::new("node", BTreeMap::new()),
             compressor: Compressor::new(Compression::Zstd(1)).unwrap(),
+            settings: HashMap::new(),
             n_lost: HashMap::new(),
             options,
             clock: Arc::clone(clock),
@@ -133,9 +138,12 @@ impl Agent {
         self.tailer.losses().cloned().collect()
     }
 
-    /// Packs what is due, at most `max_groups`. `knows` tells which metadata goes along.
-    pub(crate) fn pack(&mut self, max_groups: usize, knows: bool) -> Option<Sent> {
+    /// Packs what is due for the aggregator `to`, at most `max_groups`. `knows` tells whether
+    /// metadata and settings stay here.
+    pub(crate) fn pack(&mut self, max_groups: usize, knows: bool, to: usize) -> Option<Sent> {
         self.poll();
+        let settings = self.settings.get(&to).cloned();
+        self.metadata.seal_with(&settings.unwrap_or_default());
         let mut raw = Vec::new();
         let mut groups = Vec::new();
         while groups.len() < max_groups {
@@ -158,6 +166,7 @@ impl Agent {
             body: packed.body,
             groups: packed.groups,
             sequences: groups.iter().map(|group| group.sequence).collect(),
+            to,
         })
     }
 
@@ -170,7 +179,12 @@ impl Agent {
         is_late: bool,
     ) {
         let verdicts = match judge(outcome, &sent.groups) {
-            Verdict::Groups(verdicts) => verdicts,
+            Verdict::Groups { groups, settings } => {
+                if let Some(settings) = settings.filter(|_| !is_late) {
+                    self.settings.insert(sent.to, settings.into());
+                }
+                groups
+            }
             Verdict::Failed { why, .. } => sent
                 .groups
                 .iter()
@@ -193,6 +207,7 @@ impl Agent {
                     }
                     self.tailer.failed(group.id, why);
                 }
+                GroupVerdict::Reseal => self.tailer.failed(group.id, Failure::NotSent),
             }
         }
     }

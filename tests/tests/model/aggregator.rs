@@ -10,7 +10,8 @@ use std::{
 use aggregator::{
     metrics::PipelineMetrics,
     pipeline::{
-        BodyEncoding, Fragment, MetadataCache, Naming, OutputView, Pool, Router, Shared, Template,
+        BodyEncoding, Fragment, MetadataCache, Naming, OutputView, Plan, Pool, RestoredPlans,
+        Router, SettingsKey, Shared, Template,
     },
 };
 use arc_swap::ArcSwap;
@@ -43,27 +44,53 @@ pub(crate) struct Aggregator {
     pool: Pool,
     buffer: Buffer,
     runtime: Arc<Runtime>,
+    shared: Arc<Shared>,
+    version: usize,
+}
+
+/// Versions of the settings: each cuts events otherwise, and puts them elsewhere. The first one is
+/// as the writer of the events means them.
+pub(crate) const N_VERSIONS: usize = 3;
+
+fn key() -> SettingsKey {
+    SettingsKey::new(std::iter::empty())
+}
+
+fn plan(version: usize) -> Plan {
+    let naming = Naming::DataStream {
+        dataset: None,
+        namespace: Template::parse(&format!("model{version}")),
+    };
+    let continues = match version {
+        0 => "",
+        1 => "name: even\nsteps:\n  - multiline: {continue: '^line \\d*[02468] '}\n",
+        _ => "name: odd\nsteps:\n  - multiline: {continue: '^line \\d*[13579] |level='}\n",
+    };
+    let texts = [(Path::new("rules.yaml"), continues)];
+    let rules = parsers::RuleSet::from_texts(&texts).unwrap();
+    Plan::new(
+        Arc::new(rules),
+        framing::Options::default(),
+        [(String::new(), Arc::new(Router::new(naming, 10)))].into(),
+        &key(),
+    )
 }
 
 impl Aggregator {
-    pub(crate) fn start(dir: &Path, runtime: &Arc<Runtime>) -> Self {
-        let naming = Naming::DataStream {
-            dataset: None,
-            namespace: Template::parse("model"),
-        };
+    /// Starts one that goes by a version of the settings.
+    pub(crate) fn start(dir: &Path, runtime: &Arc<Runtime>, version: usize) -> Self {
         let nobody = Arc::new(HashSet::new());
         let output = OutputView {
             name: String::new(),
-            router: Arc::new(Router::new(naming, 10)),
             refused: Arc::new(move || Arc::clone(&nobody)),
             optional: false,
         };
         let shared = Arc::new(Shared {
-            rules: ArcSwap::from_pointee(parsers::RuleSet::empty()),
+            plan: ArcSwap::from_pointee(plan(version)),
+            restored: RestoredPlans::new(key()),
             rule_book: Arc::default(),
             metadata: MetadataCache::new(1 << 20),
             outputs: vec![output],
-            framing: framing::Options::default(),
             max_batch_bytes: 16 << 20,
             metrics: Arc::new(PipelineMetrics::default()),
         });
@@ -81,15 +108,24 @@ impl Aggregator {
             pool: Pool::start(&shared, 1).unwrap(),
             buffer,
             runtime: Arc::clone(runtime),
+            shared,
+            version,
         }
     }
 
     /// Ends it and starts it again: what it knew is what its directory holds.
     pub(crate) fn restart(self) -> Self {
-        let (dir, runtime) = (self.dir.clone(), Arc::clone(&self.runtime));
+        let (dir, runtime, version) = (self.dir.clone(), Arc::clone(&self.runtime), self.version);
         // The lock goes with it.
         drop(self);
-        Self::start(&dir, &runtime)
+        Self::start(&dir, &runtime, version)
+    }
+
+    /// Goes by another version of the settings from now on.
+    pub(crate) fn reload(&mut self, version: usize) {
+        self.version = version;
+        self.shared.plan.store(Arc::new(plan(version)));
+        self.shared.restored.reloaded(key());
     }
 
     /// Takes a batch; the body of the answer, `None` when it dies there. `made` is shown the
@@ -126,6 +162,7 @@ impl Aggregator {
         wire::encode_answer(
             &Answer {
                 chunks: processed.acks,
+                settings: processed.settings,
             },
             &mut answer,
         );

@@ -6,8 +6,9 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 /// Where and when a document came.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Copy {
+    index: String,
     generation: u64,
     at_ms: u64,
     aggregator: usize,
@@ -72,6 +73,7 @@ impl Store {
             }
             let Some(known) = self.copies.get(id) else {
                 let copy = Copy {
+                    index: index.to_owned(),
                     generation: self.generation,
                     at_ms: now_ms,
                     aggregator,
@@ -80,6 +82,11 @@ impl Store {
                 self.hits.push(json!({"_id": id, "_source": source}));
                 continue;
             };
+            assert_eq!(
+                known.index, index,
+                "seed {}: {id} moved to another data stream",
+                self.seed
+            );
             if known.generation == self.generation {
                 self.n_conflicts += 1;
                 continue;
