@@ -69,6 +69,16 @@ tool() { # tool CRATE WHY
     fi
     rm -rf "$tools/build"
 }
+# Fuzz targets need a compiler of their own.
+if cargo +nightly --version >/dev/null 2>&1; then
+    echo "  found    a nightly toolchain"
+elif rustup toolchain install nightly --profile minimal </dev/null >/dev/null 2>&1; then
+    echo "  installed a nightly toolchain"
+else
+    echo "  MISSING  a nightly toolchain: fuzz targets are built with it (rustup toolchain install nightly)"
+    missing=1
+fi
+tool cargo-fuzz "fuzz targets are run with it"
 tool cargo-deny "licences and sources of dependencies are checked with it"
 echo "  JDKs: $(javas | tr '\n' ' ')"
 if [ "$missing" = 1 ]; then

@@ -1,26 +1,20 @@
 #!/bin/bash
 # Runs fuzz targets for so many seconds each: all of them, or those named, or with `-` before a name
 # all but that one. Called by `make fuzz` and `make test`.
-# Exit 2: cannot, for want of a nightly toolchain or cargo-fuzz.
+# Exit 2: cannot, for want of a nightly toolchain or cargo-fuzz, which `make doctor` installs.
 set -eu
 seconds=${1:-10}
 shift || true
-tools=$TAILRACE_CACHE/tools
-export PATH="$tools/bin:$PATH"
+cache=${TAILRACE_CACHE:-$HOME/.cache/tailrace}
+export PATH="$cache/tools/bin:$PATH" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
 
 if ! cargo +nightly --version >/dev/null 2>&1; then
-    echo "installing a nightly toolchain"
-    rustup toolchain install nightly --profile minimal >/dev/null 2>&1 || {
-        echo "cannot fuzz: needs a nightly toolchain (rustup toolchain install nightly)" >&2
-        exit 2
-    }
+    echo "cannot fuzz: needs a nightly toolchain (make doctor, or rustup toolchain install nightly)" >&2
+    exit 2
 fi
 if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
-    echo "installing cargo-fuzz"
-    CARGO_TARGET_DIR="$CARGO_TARGET_DIR/tools" cargo install -q --locked --root "$tools" cargo-fuzz || {
-        echo "cannot fuzz: needs cargo-fuzz (cargo install cargo-fuzz)" >&2
-        exit 2
-    }
+    echo "cannot fuzz: needs cargo-fuzz (make doctor, or cargo install cargo-fuzz)" >&2
+    exit 2
 fi
 
 wanted() { # wanted TARGET

@@ -56,6 +56,8 @@ pub struct Options {
 
 /// Throughput has to be back this long after a fault's end.
 const RECOVERY: Duration = Duration::from_secs(30);
+/// Between two looks at what has arrived: each makes the store write a segment.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the agent may take to be at the heads of its files again before the next fault.
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// How long the last documents of a round may take, look-ups after rollovers included.
@@ -257,7 +259,7 @@ impl Laboratory {
         let rate = f64::from(self.options.events_per_second);
         let mut before: Option<(SystemTime, u64)> = None;
         let recovered = wait::until_ok(RECOVERY, "throughput to be back", || {
-            wait::let_pass(Duration::from_millis(200));
+            wait::let_pass(LOOK);
             self.resources.sample(self.programs(), self.scratch.path());
             let arrived = self.documents.count(&index, "*")?;
             let backlog = (writer.written() + n_short).saturating_sub(arrived);
@@ -300,6 +302,16 @@ impl Laboratory {
             let hits = self.documents.all(&index)?;
             anyhow::Ok(Verdict::of_containers(&hits, containers))
         };
+        // Reading everything back takes long under much load: once, when all may be there.
+        let written: usize = containers.iter().map(|it| it.log.written().len()).sum();
+        let all_there = wait::until_ok(SETTLE, "as many documents as events", || {
+            wait::let_pass(LOOK);
+            let count = self.documents.count(&index, "*")?;
+            anyhow::ensure!(count >= written as u64, "{count} of {written}");
+            Ok(())
+        });
+        // What is missing, the verdict tells.
+        drop(all_there);
         let clean = wait::until_ok(SETTLE, "every line once", || {
             let verdict = look()?;
             anyhow::ensure!(verdict.is_clean(), "{verdict}");
