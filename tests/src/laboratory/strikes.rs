@@ -11,6 +11,8 @@ use crate::{gate::Spell, proxy::Fault, wait};
 
 /// The longest a point may take to be passed: longer, and the fault just did not happen.
 const PASSED: Duration = Duration::from_secs(5);
+/// From this length on a run has faults of a minute.
+const LONG_RUN: Duration = Duration::from_secs(600);
 
 /// A fault's name in reports, and how it is made.
 type Strike = (&'static str, fn(&mut Laboratory) -> anyhow::Result<()>);
@@ -32,7 +34,7 @@ pub(super) const STRIKES: &[Strike] = &[
     }),
     ("agent: stands still", |lab| {
         lab.agent.signal(Signal::STOP)?;
-        lab.last(4_000);
+        lab.stand_still();
         lab.agent.signal(Signal::CONT)
     }),
     ("agent: dies at a point", |lab| {
@@ -65,7 +67,7 @@ pub(super) const STRIKES: &[Strike] = &[
     ("aggregator: stands still", |lab| {
         let idx = lab.any_station();
         lab.aggregators[idx].aggregator.signal(Signal::STOP)?;
-        lab.last(4_000);
+        lab.stand_still();
         lab.aggregators[idx].aggregator.signal(Signal::CONT)
     }),
     ("aggregator: dies at a point", |lab| {
@@ -116,7 +118,7 @@ pub(super) const STRIKES: &[Strike] = &[
     }),
     ("store: stands still", |lab| {
         lab.server.pause()?;
-        lab.last(5_000);
+        lab.stand_still();
         lab.server.resume()
     }),
     ("network to an aggregator: cut", |lab| {
@@ -308,6 +310,15 @@ impl Laboratory {
     fn last(&mut self, most_ms: u64) {
         let time = Duration::from_millis(self.rng.u64(most_ms / 4..most_ms));
         self.watch(time);
+    }
+
+    /// Lets a stopped program be: for seconds, and now and then for a minute where a run is long.
+    fn stand_still(&mut self) {
+        let is_long = self.options.length >= LONG_RUN && self.rng.u32(..3) == 0;
+        match is_long {
+            true => self.watch(Duration::from_secs(60)),
+            false => self.last(4_000),
+        }
     }
 
     fn agent_dies(&mut self, rule: &str) -> anyhow::Result<()> {
