@@ -320,6 +320,7 @@ impl Laboratory {
         let verdict = clean.or_else(|_| look())?;
         let is_clean = verdict.is_clean();
         self.report.judged(&verdict);
+        self.report.show_progress();
         if is_clean {
             self.audit(containers)?;
         }

@@ -71,6 +71,22 @@ impl Report {
         }
     }
 
+    /// A line for whoever waits.
+    #[expect(clippy::print_stderr, reason = "a long command shows how far it is")]
+    pub(super) fn show_progress(&self) {
+        let minutes = self.started.elapsed().unwrap_or_default().as_secs() / 60;
+        let of = self.options.length.as_secs() / 60;
+        eprintln!(
+            "{minutes} of {of} min: {} faults, {} events written, {} lost, {} doubled, {} wrong, {} problems",
+            self.history.len(),
+            self.written,
+            self.lost,
+            self.doubled,
+            self.wrong,
+            self.problems.len(),
+        );
+    }
+
     pub(super) fn problem(&mut self, problem: String) {
         let after = self.history.last().map_or("nothing", |(name, _)| *name);
         self.problems.push(format!("after `{after}`: {problem}"));
