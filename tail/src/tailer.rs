@@ -291,7 +291,8 @@ impl Tailer {
         self.take_ack(id, positions);
     }
 
-    /// Takes the group back: it comes again with the same bounds, flags and metadata.
+    /// Takes the group back: it comes again with the same bounds, flags and metadata, and with the
+    /// same settings once a try may have stored something.
     pub fn failed(&mut self, id: GroupId, why: Failure) {
         self.take_failure(id, why);
     }

@@ -273,7 +273,12 @@ mod tests {
         let rule = "name: t\nsteps:\n  - pattern: '<message>'\n  - lookup: {field: kubernetes.namespace, file: teams.yaml, into: {team: team}}\nexamples:\n  - line: x\n    metadata: {kubernetes.namespace: shop}\n    fields: {attributes.team: blue}\n";
         let path = folder.path().join("rules.yaml");
         std::fs::write(&path, rule).unwrap();
-        RuleSet::load(std::slice::from_ref(&path)).unwrap();
+        let set = RuleSet::load(std::slice::from_ref(&path)).unwrap();
+        // Whoever may not read this machine's files finds the table empty.
+        let texts = [(path.as_path(), rule)];
+        RuleSet::from_texts_within(&texts, set.files()).unwrap();
+        let problems = RuleSet::from_texts_within(&texts, &Default::default()).unwrap_err();
+        assert!(problems[0].what.contains("attributes.team"), "{problems:?}");
         let missing = rule.replace("teams.yaml", "none.csv");
         std::fs::write(&path, missing).unwrap();
         let problems = RuleSet::load(&[path]).unwrap_err();
