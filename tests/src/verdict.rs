@@ -70,6 +70,48 @@ pub fn has_tag(document: &Value, tag: &str) -> bool {
     tags.is_some_and(|tags| tags.iter().any(|it| it == tag))
 }
 
+/// What is amiss with the intervals alone, however the lines were cut into events: each container's
+/// streams are whole, without gap or overlap, and are as long as its files.
+pub fn untiled<'a>(
+    hits: &[Value],
+    containers: impl IntoIterator<Item = &'a Container>,
+) -> Vec<String> {
+    let mut amiss = Vec::new();
+    for it in containers {
+        let mut tiles: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+        let of_container = hits
+            .iter()
+            .map(|hit| &hit["_source"])
+            .filter(|document| text(document, "kubernetes.pod.name") == it.pod);
+        for (stream, offset, length) in of_container.flat_map(intervals) {
+            tiles.entry(stream).or_default().push((offset, length));
+        }
+        let mut ends = Vec::new();
+        for (stream, mut list) in tiles {
+            list.sort_unstable();
+            let mut end = 0;
+            for (offset, length) in list {
+                if offset != end {
+                    amiss.push(format!("{}: stream {stream}: {end}, then {offset}", it.pod));
+                }
+                end = end.max(offset + length);
+            }
+            ends.push(end);
+        }
+        let mut sizes = it.log.sizes().to_vec();
+        sizes.retain(|size| *size > 0);
+        sizes.sort_unstable();
+        ends.sort_unstable();
+        if ends != sizes {
+            amiss.push(format!(
+                "{}: files of {sizes:?}, streams of {ends:?}",
+                it.pod
+            ));
+        }
+    }
+    amiss
+}
+
 impl Verdict {
     /// Judges the hits of containers' logs.
     pub fn of_containers<'a>(
