@@ -57,6 +57,7 @@ need "python3 with venv" "python3 -c 'import venv, ensurepip'" \
     "schemathesis tests the API with it (Debian: python3-venv)" python3-venv
 # Tools that cargo builds: kept beside the build output, as they take minutes.
 tools=${TAILRACE_CACHE:-$HOME/.cache/tailrace}/tools
+mkdir -p "${tools%/*}"
 tool() { # tool CRATE WHY
     if PATH="$tools/bin:$PATH" command -v "$1" >/dev/null; then
         echo "  found    $1"

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{http::Http, wait};
 
 /// Hits a page when everything is read back.
-const PAGE: usize = 5_000;
+const PAGE: usize = 10_000;
 /// Missing indices are no error: a test may look before the first document is there.
 const LENIENT: &str = "ignore_unavailable=true&allow_no_indices=true";
 

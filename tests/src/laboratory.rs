@@ -7,6 +7,7 @@
 //! The programs live through all rounds, so that what grows is seen.
 
 mod peer;
+mod read_back;
 mod report;
 mod resources;
 mod strikes;
@@ -29,7 +30,6 @@ use crate::{
     proxy::Proxy,
     scratch::Scratch,
     server::{Product, Server},
-    verdict::Verdict,
     wait,
     writer::{Pace, Writer, write_event},
 };
@@ -44,7 +44,7 @@ use strikes::STRIKES;
 pub struct Options {
     /// Which faults, in which order, and for how long each.
     pub seed: u64,
-    /// How long faults are made.
+    /// How long faults are made; reading back comes on top.
     pub length: Duration,
     /// How long one round is.
     pub round: Duration,
@@ -99,12 +99,11 @@ struct Station {
 pub fn run(options: Options) -> anyhow::Result<Report> {
     ensure_faults()?;
     let mut laboratory = Laboratory::build(options)?;
-    let started = SystemTime::now();
-    let is_over = || started.elapsed().unwrap_or_default() >= options.length;
+    let mut struck = Duration::ZERO;
     // One round in any case.
     loop {
-        laboratory.round(&is_over)?;
-        if is_over() {
+        struck += laboratory.round(options.length.saturating_sub(struck))?;
+        if struck >= options.length {
             break;
         }
     }
@@ -184,7 +183,8 @@ impl Laboratory {
         Ok(made)
     }
 
-    fn round(&mut self, is_over: &dyn Fn() -> bool) -> anyhow::Result<()> {
+    /// A round of `left` at most, and one fault at least; how long faults were made in it.
+    fn round(&mut self, left: Duration) -> anyhow::Result<Duration> {
         let mut containers = Vec::new();
         for idx in 0..4 {
             containers.push(self.container(idx == 3)?);
@@ -200,7 +200,7 @@ impl Laboratory {
         let mut done = Vec::new();
         let started = SystemTime::now();
         let mut n_short = 0;
-        while started.elapsed().unwrap_or_default() < self.options.round {
+        loop {
             // A pod that lives about as long as the fault.
             let short = self.container(false)?;
             let pace = Pace {
@@ -213,12 +213,16 @@ impl Laboratory {
             n_short += short.iter().map(|it| it.log.written().len()).sum::<usize>() as u64;
             done.extend(short);
             self.recover(&writer, n_short)?;
-            if is_over() {
+            if started.elapsed().unwrap_or_default() >= self.options.round.min(left) {
                 break;
             }
         }
         done.extend(writer.finish()?);
-        self.judge(&done)
+        let struck = started.elapsed().unwrap_or_default();
+        self.judge(&done)?;
+        self.resources.end_round(self.programs());
+        self.report.show_progress(struck);
+        Ok(struck)
     }
 
     /// Makes one fault, and undoes it.
@@ -298,10 +302,7 @@ impl Laboratory {
     /// Compares what came with what was written, and makes room for the next round.
     fn judge(&mut self, containers: &[Container]) -> anyhow::Result<()> {
         let index = self.data_stream();
-        let look = || {
-            let hits = self.documents.all(&index)?;
-            anyhow::Ok(Verdict::of_containers(&hits, containers))
-        };
+        let look = || read_back::judge(&self.documents, &index, containers);
         // Reading everything back takes long under much load: once, when all may be there.
         let written: usize = containers.iter().map(|it| it.log.written().len()).sum();
         let all_there = wait::until_ok(SETTLE, "as many documents as events", || {
@@ -320,7 +321,6 @@ impl Laboratory {
         let verdict = clean.or_else(|_| look())?;
         let is_clean = verdict.is_clean();
         self.report.judged(&verdict);
-        self.report.show_progress();
         if is_clean {
             self.audit(containers)?;
         }
@@ -339,8 +339,9 @@ impl Laboratory {
     fn audit(&mut self, containers: &[Container]) -> anyhow::Result<()> {
         let aggregator = &self.aggregators[0].aggregator;
         let config = aggregator.config_path().display().to_string();
-        // The busy ones: ends of streams of earlier rounds may still come.
-        for container in containers.iter().rev().take(4) {
+        // One of the busy ones, which are last, and one that lived as long as a fault.
+        let busy = containers.iter().rev().nth(self.rng.usize(..4));
+        for container in busy.into_iter().chain(containers.first()) {
             let arguments = ["audit", "--config", &config, "--pod", &container.pod];
             let audit = aggregator.command(&arguments)?;
             if !audit.status.success() {

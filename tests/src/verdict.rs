@@ -135,6 +135,18 @@ impl Verdict {
         verdict
     }
 
+    /// Adds the verdict of other containers.
+    pub fn merge(&mut self, other: Self) {
+        self.written += other.written;
+        self.found += other.found;
+        self.lost.extend(other.lost);
+        self.doubled.extend(other.doubled);
+        self.wrong.extend(other.wrong);
+        self.strangers.extend(other.strangers);
+        self.untiled.extend(other.untiled);
+        self.suspects += other.suspects;
+    }
+
     /// Judges the hits of one log that is not a container's, by its path.
     pub fn of_file(hits: &[Value], path: &Path, log: &ContainerLog) -> Self {
         let mut verdict = Self::default();

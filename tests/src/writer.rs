@@ -107,7 +107,7 @@ pub fn write_event(container: &mut Container, n: u32) -> io::Result<()> {
             log.line(Iostream::Stdout, line.as_bytes())
         }
         11 => log.event(Iostream::Stderr, trace(&pod, n).as_bytes()),
-        13 if n % 100 == 13 => {
+        13 if n % 500 == 13 => {
             let line = format!("long line {n} of {pod} {}", "abcdefgh ".repeat(4_500));
             log.line(Iostream::Stdout, line.trim_end().as_bytes())
         }

@@ -14,6 +14,8 @@ use crate::verdict::Verdict;
 pub struct Report {
     options: Options,
     started: SystemTime,
+    /// How long faults were made.
+    struck: Duration,
     /// Faults by kind, in order, with when they struck.
     history: Vec<(&'static str, Duration)>,
     /// Events that were written.
@@ -38,6 +40,7 @@ impl Report {
         Self {
             options,
             started: SystemTime::now(),
+            struck: Duration::ZERO,
             history: Vec::new(),
             written: 0,
             lost: 0,
@@ -71,10 +74,11 @@ impl Report {
         }
     }
 
-    /// A line for whoever waits.
+    /// A line for whoever waits, after a round that made faults for so long.
     #[expect(clippy::print_stderr, reason = "a long command shows how far it is")]
-    pub(super) fn show_progress(&self) {
-        let minutes = self.started.elapsed().unwrap_or_default().as_secs() / 60;
+    pub(super) fn show_progress(&mut self, struck: Duration) {
+        self.struck += struck;
+        let minutes = self.struck.as_secs() / 60;
         let of = self.options.length.as_secs() / 60;
         eprintln!(
             "{minutes} of {of} min: {} faults, {} events written, {} lost, {} doubled, {} wrong, {} problems",
@@ -106,8 +110,9 @@ impl fmt::Display for Report {
         }
         writeln!(
             out,
-            "seed {}, {} s, {} events a second: {} faults of {} kinds",
+            "seed {}, {} s of faults ({} s with reading back), {} events a second: {} faults of {} kinds",
             self.options.seed,
+            self.struck.as_secs(),
             self.started.elapsed().unwrap_or_default().as_secs(),
             self.options.events_per_second,
             self.history.len(),

@@ -71,7 +71,7 @@ pub(super) fn command(
     command
         .args([
             "-Xms512m",
-            "-Xmx512m",
+            "-Xmx2g",
             "-XX:+UseG1GC",
             "-Xss1m",
             "-Dfile.encoding=UTF-8",
