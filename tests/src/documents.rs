@@ -44,13 +44,24 @@ impl Documents {
         self.matching(index, &json!({"match_all": {}}))
     }
 
-    /// Every hit of a query, after a refresh. By scroll: it is there in every server.
+    /// Every hit of a query, after a refresh.
     pub fn matching(&self, index: &str, query: &Value) -> anyhow::Result<Vec<Value>> {
+        let mut all = Vec::new();
+        self.each(index, query, |hit| all.push(hit))?;
+        Ok(all)
+    }
+
+    /// Hands out every hit of a query, after a refresh. By scroll: it is there in every server.
+    pub fn each(
+        &self,
+        index: &str,
+        query: &Value,
+        mut take: impl FnMut(Value),
+    ) -> anyhow::Result<()> {
         self.refresh(index)?;
         let path = format!("/{index}/_search?scroll=1m&{LENIENT}");
         let body = json!({"size": PAGE, "query": query, "sort": ["_doc"]});
         let mut answer = self.http.json("POST", &path, &body)?;
-        let mut all = Vec::new();
         while let Value::Array(hits) = answer["hits"]["hits"].take() {
             let scroll = answer["_scroll_id"].take();
             if hits.is_empty() {
@@ -60,11 +71,11 @@ impl Documents {
                     .ok();
                 break;
             }
-            all.extend(hits);
+            hits.into_iter().for_each(&mut take);
             let next = json!({"scroll": "1m", "scroll_id": scroll});
             answer = self.http.json("POST", "/_search/scroll", &next)?;
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Waits until `query` counts at least `documents`.

@@ -18,6 +18,8 @@ use serde_json::Value;
 
 /// How many of each kind of fault are described.
 const SHOWN: usize = 8;
+/// Events of a file that are looked for to find its stream, before all are.
+const SAMPLE: usize = 16;
 
 /// The outcome of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -190,28 +192,41 @@ impl Verdict {
                 .or_default()
                 .push(document);
         }
+        let places: BTreeMap<&str, Places<'_>> = streams
+            .iter()
+            .map(|(stream, documents)| (*stream, Places::of(documents)))
+            .collect();
+        let mut events: Vec<Vec<&Written>> = vec![Vec::new(); log.sizes().len()];
+        for event in log.written() {
+            if let Some(of_file) = events.get_mut(event.file) {
+                of_file.push(event);
+            }
+        }
         let mut file_of: HashMap<&str, usize> = HashMap::new();
-        for file in 0..log.sizes().len() {
-            let written: Vec<&Written> = log
-                .written()
-                .iter()
-                .filter(|written| written.file == file)
-                .collect();
+        for (file, written) in events.iter().enumerate() {
             self.written += written.len();
-            let best = streams
+            let free = || places.iter().filter(|it| !file_of.contains_key(it.0));
+            // A few events tell nearly always: with many files all against all takes minutes.
+            let few: Vec<&Written> = written
                 .iter()
-                .filter(|(stream, _)| !file_of.contains_key(*stream))
-                .map(|(stream, documents)| (matching(&written, documents), *stream))
-                .max()
-                .filter(|(score, _)| *score > 0);
+                .step_by((written.len() / SAMPLE).max(1))
+                .copied()
+                .collect();
+            let is_likely = |places: &Places<'_>| 2 * places.matching(&few) > few.len();
+            let likely = free().find(|(_, places)| is_likely(places));
+            let best = likely.map(|(stream, _)| *stream).or_else(|| {
+                let scores = free().map(|(stream, places)| (places.matching(written), *stream));
+                let best = scores.max().filter(|(score, _)| *score > 0);
+                best.map(|(_, stream)| stream)
+            });
             let of_stream = match best {
-                Some((_, stream)) => {
+                Some(stream) => {
                     file_of.insert(stream, file);
                     streams.get(stream).map_or(&[][..], Vec::as_slice)
                 }
                 None => &[],
             };
-            self.judge_file(&format!("{name} file {file}"), &written, of_stream);
+            self.judge_file(&format!("{name} file {file}"), written, of_stream);
         }
         for (stream, documents) in &streams {
             if !file_of.contains_key(stream) {
@@ -373,20 +388,25 @@ fn take_lines(first: &Value, event: &Written, by_offset: &mut HashMap<u64, Vec<&
     is_same
 }
 
-fn matching(written: &[&Written], documents: &[&Value]) -> usize {
-    let places: HashMap<u64, &Value> = documents
-        .iter()
-        .filter_map(|document| Some((number(document, "log.offset")?, *document)))
-        .collect();
-    let said = |event: &Written| String::from_utf8_lossy(&event.message).into_owned();
-    written
-        .iter()
-        .filter(|event| {
-            places
-                .get(&event.offset)
-                .is_some_and(|it| text(it, "message") == said(event) || has_tag(it, "suspect"))
-        })
-        .count()
+/// The documents of a stream by offset.
+struct Places<'a>(HashMap<u64, &'a Value>);
+
+impl<'a> Places<'a> {
+    fn of(documents: &[&'a Value]) -> Self {
+        let place = |document: &&'a Value| Some((number(document, "log.offset")?, *document));
+        Self(documents.iter().filter_map(place).collect())
+    }
+
+    /// How many of the events the stream has in their places.
+    fn matching(&self, written: &[&Written]) -> usize {
+        let is_there = |event: &&&Written| {
+            self.0.get(&event.offset).is_some_and(|it| {
+                text(it, "message") == String::from_utf8_lossy(&event.message)
+                    || has_tag(it, "suspect")
+            })
+        };
+        written.iter().filter(is_there).count()
+    }
 }
 
 fn intervals(document: &Value) -> Vec<(&str, u64, u64)> {
