@@ -91,9 +91,12 @@ impl Report {
         );
     }
 
+    #[expect(clippy::print_stderr, reason = "whoever waits for an hour wants to know at once")]
     pub(super) fn problem(&mut self, problem: String) {
         let after = self.history.last().map_or("nothing", |(name, _)| *name);
-        self.problems.push(format!("after `{after}`: {problem}"));
+        let problem = format!("after `{after}`: {problem}");
+        eprintln!("PROBLEM {problem}");
+        self.problems.push(problem);
     }
 
     /// Whether nothing was lost, doubled or wrong, and nothing else was amiss.
