@@ -12,6 +12,7 @@ mod compress;
 mod exchange;
 mod metadata;
 mod metrics;
+mod pods;
 mod resolve;
 mod run;
 mod session;
@@ -23,11 +24,12 @@ mod verdict;
 pub use balance::Target;
 pub use command::{Arguments, Command};
 pub use compress::Compression;
-pub use metadata::PathMetadata;
+pub use metadata::NodeMetadata;
 pub use metrics::Metrics;
+pub use pods::NodePods;
 pub use run::{check, run, show_status};
 pub use session::{Drained, Session, View};
-pub use settings::Settings;
+pub use settings::{Kubernetes, Settings};
 
 /// The steps of a [`Session`], for simulations that make the network themselves: the same code
 /// packs a batch and judges its answer there.

@@ -1,26 +1,80 @@
-//! What is known of a file's container from its paths alone. The watch on the node's pods will
-//! stand behind the same seam, [`tail::MetadataSource`].
+//! What is known of a file's container: from its paths, and from the node's pods where they are
+//! watched.
 
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use crate::settings::Kubernetes;
+use k8s::{Place, Pod, Pods};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tail::{MetadataSource, Source};
+use std::time::Duration;
+use tail::{ContainerPath, MetadataSource, Source, Wishes};
+use tokio::time::Instant;
+use tracing::warn;
 
-/// Names metadata from paths, the node's name and the configured fields. Answers at once.
-#[derive(Debug, Clone)]
-pub struct PathMetadata {
+/// Containers whose metadata is kept ready; more are made again when they come up.
+const READY: usize = 512;
+
+/// Between two looks for deleted pods whose files are gone.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Pods that were waited for in vain and are remembered.
+const MAX_WAITING: usize = 10_000;
+
+/// Names metadata from the node's pods and from paths, the node's name and the configured fields.
+#[derive(Debug)]
+pub struct NodeMetadata {
     node: String,
     fields: BTreeMap<String, String>,
     settings: Arc<[u8]>,
+    kubernetes: Kubernetes,
+    pods: Option<Pods>,
+    metrics: k8s::Metrics,
+    ready: HashMap<PathBuf, Ready>,
+    /// Since when files wait for a pod that is not known.
+    waiting: HashMap<PathBuf, Waiting>,
+    /// Annotations that were refused, told once each.
+    told: HashSet<String>,
+    pruned: Instant,
 }
 
-impl PathMetadata {
-    /// `fields` go along with every file; where a path says otherwise, the path is right.
-    pub fn new(node: impl Into<String>, fields: BTreeMap<String, String>) -> Self {
+/// A file whose pod is not known.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    since: Instant,
+    /// It was given up and counted.
+    is_over: bool,
+}
+
+/// Metadata as it was made for a file.
+#[derive(Debug)]
+struct Ready {
+    pod: Arc<Pod>,
+    json: Arc<[u8]>,
+    wishes: Wishes,
+}
+
+impl NodeMetadata {
+    /// `fields` go along with every file; where a path or a pod says otherwise, it is right. Without
+    /// `pods` paths alone are asked.
+    pub fn new(
+        node: impl Into<String>,
+        fields: BTreeMap<String, String>,
+        kubernetes: Kubernetes,
+        pods: Option<Pods>,
+        metrics: k8s::Metrics,
+    ) -> Self {
         Self {
             node: node.into(),
             fields,
             settings: [].into(),
+            kubernetes,
+            pods,
+            metrics,
+            ready: HashMap::new(),
+            waiting: HashMap::new(),
+            told: HashSet::new(),
+            pruned: Instant::now(),
         }
     }
 
@@ -30,10 +84,56 @@ impl PathMetadata {
         self.settings = Arc::clone(settings);
     }
 
+    /// Forgets deleted pods of which no file is left, now and then.
+    pub fn prune<'a>(&mut self, now: Instant, sources: impl Iterator<Item = &'a Source>) {
+        let Some(pods) = &self.pods else { return };
+        if now < self.pruned + PRUNE_INTERVAL {
+            return;
+        }
+        self.pruned = now;
+        let mut names = HashSet::new();
+        let containers = sources.filter_map(|source| source.container.as_ref());
+        for container in containers {
+            names.insert((container.namespace.as_str(), container.pod.as_str()));
+        }
+        pods.prune(|pod| names.contains(&(pod.namespace.as_str(), pod.name.as_str())));
+    }
+
+    /// The pod of a container's files; `Err` while it may still become known.
+    fn pod(&mut self, path: &Path, container: &ContainerPath) -> Result<Option<Arc<Pod>>, ()> {
+        let Some(pods) = &self.pods else {
+            return Ok(None);
+        };
+        let place = Place {
+            namespace: &container.namespace,
+            pod: &container.pod,
+            uid: container.pod_uid.as_deref(),
+        };
+        if let Some(pod) = pods.find(place) {
+            self.waiting.remove(path);
+            return Ok(Some(pod));
+        }
+        let now = Instant::now();
+        if self.waiting.len() >= MAX_WAITING {
+            self.waiting.clear();
+        }
+        let waiting = self.waiting.entry(path.to_owned()).or_insert(Waiting {
+            since: now,
+            is_over: false,
+        });
+        if now < waiting.since + self.kubernetes.wait {
+            return Err(());
+        }
+        if !waiting.is_over {
+            waiting.is_over = true;
+            self.metrics.unknown_pods.inc();
+        }
+        Ok(None)
+    }
+
     /// Flat ECS keys in sorted order, so that the same file has the same hash everywhere.
-    fn json(&self, source: &Source) -> Vec<u8> {
-        // A `BTreeMap` inside: sorted.
-        let mut object: Map<String, Value> = Map::new();
+    fn json(&mut self, source: &Source, pod: Option<&Pod>) -> (Vec<u8>, Wishes) {
+        let mut object: BTreeMap<String, Value> = BTreeMap::new();
         for (key, value) in &self.fields {
             object.insert(key.clone(), value.as_str().into());
         }
@@ -43,31 +143,84 @@ impl PathMetadata {
             }
         };
         set("log.file.path", &source.path.to_string_lossy());
+        let mut wishes = Wishes::default();
         match &source.container {
             Some(container) => {
                 set("kubernetes.namespace", &container.namespace);
                 set("kubernetes.pod.name", &container.pod);
-                set(
-                    "kubernetes.pod.uid",
-                    container.pod_uid.as_deref().unwrap_or_default(),
-                );
+                let uid = container.pod_uid.as_deref();
+                set("kubernetes.pod.uid", uid.unwrap_or_default());
                 set("kubernetes.container.name", &container.container);
                 set("kubernetes.node.name", &self.node);
-                set(
-                    "container.id",
-                    container.container_id.as_deref().unwrap_or_default(),
-                );
+                let id = container.container_id.as_deref();
+                set("container.id", id.unwrap_or_default());
                 set("service.name", &container.container);
+                if let Some(restart) = container.restart {
+                    let key = "kubernetes.container.restart_count".to_owned();
+                    object.insert(key, restart.into());
+                }
+                if let Some(pod) = pod {
+                    let known = pod.fields(&container.container, &self.kubernetes.steering);
+                    object.extend(known.fields);
+                    wishes = Wishes {
+                        exclude: known.steering.exclude,
+                        bytes_per_second: known.steering.rate_limit,
+                    };
+                    self.tell(pod, &known.steering.refused);
+                }
             }
             None => set("host.name", &self.node),
         }
-        Value::Object(object).to_string().into_bytes()
+        let object = object.into_iter().collect();
+        (Value::Object(object).to_string().into_bytes(), wishes)
+    }
+
+    fn tell(&mut self, pod: &Pod, refused: &[String]) {
+        for annotation in refused {
+            let text = format!("{}/{}: {annotation}", pod.namespace, pod.name);
+            if self.told.len() >= MAX_WAITING {
+                self.told.clear();
+            }
+            if self.told.insert(text) {
+                self.metrics.annotations_refused.inc();
+                let (namespace, pod) = (&pod.namespace, &pod.name);
+                warn!(namespace, pod, annotation, "a pod's annotation is ignored");
+            }
+        }
     }
 }
 
-impl MetadataSource for PathMetadata {
+impl MetadataSource for NodeMetadata {
     fn metadata(&mut self, source: &Source) -> Option<Arc<[u8]>> {
-        Some(self.json(source).into())
+        let Some(container) = &source.container else {
+            return Some(self.json(source, None).0.into());
+        };
+        let Some(pod) = self.pod(&source.path, container).ok()? else {
+            self.ready.remove(&source.path);
+            return Some(self.json(source, None).0.into());
+        };
+        if let Some(ready) = self.ready.get(&source.path)
+            && Arc::ptr_eq(&ready.pod, &pod)
+        {
+            return Some(Arc::clone(&ready.json));
+        }
+        let (json, wishes) = self.json(source, Some(&pod));
+        let json: Arc<[u8]> = json.into();
+        if self.ready.len() >= READY {
+            self.ready.clear();
+        }
+        let ready = Ready {
+            pod,
+            json: Arc::clone(&json),
+            wishes,
+        };
+        self.ready.insert(source.path.clone(), ready);
+        Some(json)
+    }
+
+    fn wishes(&mut self, source: &Source) -> Wishes {
+        let ready = self.ready.get(&source.path);
+        ready.map(|ready| ready.wishes).unwrap_or_default()
     }
 
     fn settings(&self) -> Option<Arc<[u8]>> {
@@ -78,36 +231,45 @@ impl MetadataSource for PathMetadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tail::ContainerPath;
 
-    fn check(source: &Source, fields: &[(&str, &str)], expected: &str) {
+    fn metadata(fields: &[(&str, &str)], pods: Option<Pods>) -> NodeMetadata {
         let fields = fields
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        let mut metadata = PathMetadata::new("node-1", fields);
-        let json = metadata.metadata(source).unwrap();
+        let kubernetes = Kubernetes {
+            wait: Duration::from_secs(5),
+            ..Kubernetes::default()
+        };
+        NodeMetadata::new("node-1", fields, kubernetes, pods, k8s::Metrics::default())
+    }
+
+    fn check(source: &Source, fields: &[(&str, &str)], expected: &str) {
+        let json = metadata(fields, None).metadata(source).unwrap();
         assert_eq!(std::str::from_utf8(&json).unwrap(), expected);
     }
 
-    #[test]
-    fn containers_are_named_by_their_path() {
-        let source = Source {
+    fn cart(uid: &str) -> Source {
+        Source {
             path: "/var/log/containers/cart-7_shop_cart-abc.log".into(),
             real_path: "/var/log/pods/shop_cart-7_uid-1/cart/0.log".into(),
             container: Some(ContainerPath {
                 namespace: "shop".into(),
                 pod: "cart-7".into(),
-                pod_uid: Some("uid-1".into()),
+                pod_uid: Some(uid.into()),
                 container: "cart".into(),
                 container_id: Some("abc".into()),
                 restart: Some(0),
             }),
-        };
+        }
+    }
+
+    #[test]
+    fn containers_are_named_by_their_path() {
         check(
-            &source,
+            &cart("uid-1"),
             &[("cloud.region", "eu-1"), ("service.name", "overruled")],
-            r#"{"cloud.region":"eu-1","container.id":"abc","kubernetes.container.name":"cart","kubernetes.namespace":"shop","kubernetes.node.name":"node-1","kubernetes.pod.name":"cart-7","kubernetes.pod.uid":"uid-1","log.file.path":"/var/log/containers/cart-7_shop_cart-abc.log","service.name":"cart"}"#,
+            r#"{"cloud.region":"eu-1","container.id":"abc","kubernetes.container.name":"cart","kubernetes.container.restart_count":0,"kubernetes.namespace":"shop","kubernetes.node.name":"node-1","kubernetes.pod.name":"cart-7","kubernetes.pod.uid":"uid-1","log.file.path":"/var/log/containers/cart-7_shop_cart-abc.log","service.name":"cart"}"#,
         );
     }
 
@@ -123,5 +285,82 @@ mod tests {
             &[("service.name", "app")],
             r#"{"host.name":"node-1","log.file.path":"/var/log/\"app\".log","service.name":"app"}"#,
         );
+    }
+
+    fn pod(labels: &[(&str, &str)], steering: &[(&str, &str)]) -> Pod {
+        let map = |list: &[(&str, &str)]| {
+            let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+            list.iter().map(owned).collect()
+        };
+        Pod {
+            uid: "uid-1".to_owned(),
+            namespace: "shop".to_owned(),
+            name: "cart-7".to_owned(),
+            node: "node-1".to_owned(),
+            labels: map(labels),
+            steering: map(steering),
+            ..Pod::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_waits_for_its_pod_and_then_goes_without() {
+        let pods = Pods::default();
+        let mut metadata = metadata(&[], Some(pods.clone()));
+        assert_eq!(metadata.metadata(&cart("uid-1")), None);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert_eq!(metadata.metadata(&cart("uid-1")), None);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let by_path = metadata.metadata(&cart("uid-1")).unwrap();
+        assert!(!String::from_utf8_lossy(&by_path).contains("labels"));
+        assert_eq!(metadata.metrics.unknown_pods.get(), 1);
+        // Late is better than never.
+        pods.apply(pod(&[("app", "cart")], &[]));
+        let by_pod = metadata.metadata(&cart("uid-1")).unwrap();
+        assert!(String::from_utf8_lossy(&by_pod).contains(r#""kubernetes.labels.app":"cart""#));
+        assert!(String::from_utf8_lossy(&by_pod).contains(r#""container.id":"abc""#));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pods_change_is_seen_and_its_wishes_are_told() {
+        let pods = Pods::default();
+        let mut metadata = metadata(&[], Some(pods.clone()));
+        pods.apply(pod(&[], &[]));
+        let first = metadata.metadata(&cart("uid-1")).unwrap();
+        assert!(Arc::ptr_eq(
+            &first,
+            &metadata.metadata(&cart("uid-1")).unwrap()
+        ));
+        assert_eq!(metadata.wishes(&cart("uid-1")), Wishes::default());
+        pods.apply(pod(
+            &[],
+            &[
+                ("tailrace.io/exclude", "true"),
+                ("tailrace.io/rate-limit", "1KiB"),
+                ("tailrace.io/sample", "no"),
+            ],
+        ));
+        metadata.metadata(&cart("uid-1")).unwrap();
+        let wishes = Wishes {
+            exclude: true,
+            bytes_per_second: Some(1024),
+        };
+        assert_eq!(metadata.wishes(&cart("uid-1")), wishes);
+        assert_eq!(metadata.metrics.annotations_refused.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deleted_pod_is_known_until_its_files_are_gone() {
+        let pods = Pods::default();
+        let mut metadata = metadata(&[], Some(pods.clone()));
+        pods.apply(pod(&[("app", "cart")], &[]));
+        pods.delete("uid-1");
+        let source = cart("uid-1");
+        tokio::time::advance(PRUNE_INTERVAL).await;
+        metadata.prune(Instant::now(), [&source].into_iter());
+        assert!(metadata.metadata(&source).is_some());
+        tokio::time::advance(PRUNE_INTERVAL).await;
+        metadata.prune(Instant::now(), [].into_iter());
+        assert_eq!(metadata.metadata(&source), None);
     }
 }

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub resolve_errors: Counter,
     /// Configuration files that were wrong at a reload.
     pub reload_errors: Counter,
+    /// Of the source of pods' metadata.
+    pub kubernetes: k8s::Metrics,
 }
 
 impl Metrics {
@@ -100,5 +102,6 @@ impl Metrics {
             "Reloads refused",
             self.reload_errors.clone(),
         );
+        self.kubernetes.register(r);
     }
 }

@@ -1,6 +1,7 @@
 //! The whole program but for its arguments: load, serve pages, run sessions, react to signals.
 
 use crate::metrics::Metrics;
+use crate::pods::NodePods;
 use crate::session::{Session, View};
 use crate::settings::Settings;
 use crate::status;
@@ -86,7 +87,8 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
         .context("cannot listen without blocking")?;
     let mut signals = Signals::new()?;
     let metrics = Metrics::default();
-    let mut session = start(&config, &metrics)?;
+    let mut pods = learn_pods(&config, &metrics)?;
+    let mut session = start(&config, &metrics, &pods)?;
     info!(
         version = faults::version!(),
         node = config.node_name,
@@ -109,7 +111,15 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
             .await
             .context("cannot end the session for a reload")?;
         pages.stop().await;
-        session = match start(&next, &metrics) {
+        let started = match pods.is_of(&next.kubernetes) {
+            true => start(&next, &metrics, &pods),
+            false => learn_pods(&next, &metrics).and_then(|learnt| {
+                let session = start(&next, &metrics, &learnt)?;
+                pods = learnt;
+                Ok(session)
+            }),
+        };
+        session = match started {
             Ok(session) => {
                 config = next;
                 info!("configuration reloaded");
@@ -121,17 +131,29 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
                     problem = format!("{problem:#}"),
                     "cannot run with the new configuration, the old one stays"
                 );
-                start(&config, &metrics)?
+                start(&config, &metrics, &pods)?
             }
         };
     }
 }
 
-fn start(config: &AgentConfig, metrics: &Metrics) -> anyhow::Result<Session> {
+fn start(config: &AgentConfig, metrics: &Metrics, pods: &NodePods) -> anyhow::Result<Session> {
     Session::start(
         Settings::from(config),
         Arc::new(SystemClock::new()),
         metrics.clone(),
+        pods.pods(),
+    )
+}
+
+/// Begins to learn of the node's pods. The folder of their cache is the journal's, which the
+/// session makes; until then there is nothing to read in it.
+fn learn_pods(config: &AgentConfig, metrics: &Metrics) -> anyhow::Result<NodePods> {
+    NodePods::start(
+        &config.kubernetes,
+        &config.node_name,
+        &config.data_dir,
+        metrics.kubernetes.clone(),
     )
 }
 

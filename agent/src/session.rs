@@ -8,7 +8,7 @@ use crate::balance::{AggregatorId, Aggregators};
 use crate::batch::{self, Packed, SentGroup};
 use crate::compress::Compressor;
 use crate::exchange::{self, Answered, Connection, ExchangeError};
-use crate::metadata::PathMetadata;
+use crate::metadata::NodeMetadata;
 use crate::metrics::Metrics;
 use crate::resolve::{self, Addresses, Resolver};
 use crate::settings::Settings;
@@ -18,6 +18,7 @@ use anyhow::Context;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use k8s::Pods;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
@@ -90,7 +91,7 @@ pub struct Session {
     metrics: Metrics,
     wake: Arc<Notify>,
     sender: Sender,
-    metadata: PathMetadata,
+    metadata: NodeMetadata,
     resolver: Resolver,
     names: Vec<NameState>,
     tasks: JoinSet<Event>,
@@ -133,7 +134,8 @@ enum Event {
 }
 
 impl Session {
-    /// Opens the journal and begins to look for files. Runs within a tokio runtime.
+    /// Opens the journal and begins to look for files. Runs within a tokio runtime. `pods` are the
+    /// node's, where somebody tells of them.
     ///
     /// # Errors
     /// When the data directory cannot be used or an option is wrong.
@@ -141,7 +143,9 @@ impl Session {
         settings: Settings,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
+        pods: Option<Pods>,
     ) -> anyhow::Result<Self> {
+        let kubernetes = metrics.kubernetes.clone();
         let wake = Arc::new(Notify::new());
         let mut options = settings.tail.clone();
         let waker = Arc::clone(&wake);
@@ -180,7 +184,13 @@ impl Session {
                 compressor: Compressor::new(settings.compression).context("cannot compress")?,
                 token: settings.token_file.clone().map(Token::new),
             },
-            metadata: PathMetadata::new(settings.tail.node.clone(), settings.fields.clone()),
+            metadata: NodeMetadata::new(
+                settings.tail.node.clone(),
+                settings.fields.clone(),
+                settings.kubernetes.clone(),
+                pods,
+                kubernetes,
+            ),
             resolver,
             names: settings.targets.iter().map(|_| name()).collect(),
             tasks: JoinSet::new(),
@@ -293,6 +303,7 @@ impl Session {
             return false;
         };
         tailer.poll();
+        self.metadata.prune(now, tailer.sources());
         if self.not_before.is_some_and(|at| at > now) {
             return false;
         }

@@ -2,10 +2,20 @@
 
 use crate::balance::Target;
 use crate::compress::Compression;
-use config::agent::{self, AgentConfig};
+use config::agent::{self, AgentConfig, KubernetesConfig, PodSource};
+use k8s::{Access, Allowed, Choice, SteeringKind, SteeringPolicy};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How pods' metadata is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// How long a file waits for its pod to become known.
+    pub wait: Duration,
+    /// What annotations may ask for.
+    pub steering: SteeringPolicy,
+}
 
 /// What a [`Session`](crate::Session) runs with.
 #[derive(Clone)]
@@ -26,6 +36,8 @@ pub struct Settings {
     pub compression: Compression,
     /// Fields that every file's metadata gets.
     pub fields: BTreeMap<String, String>,
+    /// How pods' metadata is used.
+    pub kubernetes: Kubernetes,
 }
 
 impl From<&AgentConfig> for Settings {
@@ -48,7 +60,71 @@ impl From<&AgentConfig> for Settings {
                 agent::Compression::Gzip => Compression::Gzip(level.unsigned_abs()),
             },
             fields: config.fields.clone(),
+            kubernetes: Kubernetes {
+                wait: config.kubernetes.wait,
+                steering: steering(&config.kubernetes),
+            },
         }
+    }
+}
+
+fn steering(config: &KubernetesConfig) -> SteeringPolicy {
+    let Some(entries) = &config.steering else {
+        return SteeringPolicy::default();
+    };
+    let kind = |annotation: &agent::Annotation| match annotation {
+        agent::Annotation::Parser => SteeringKind::Parser,
+        agent::Annotation::Exclude => SteeringKind::Exclude,
+        agent::Annotation::Multiline => SteeringKind::Multiline,
+        agent::Annotation::Dataset => SteeringKind::Dataset,
+        agent::Annotation::Sample => SteeringKind::Sample,
+        agent::Annotation::RateLimit => SteeringKind::RateLimit,
+    };
+    let allowed = entries.iter().map(|entry| Allowed {
+        namespaces: entry.namespaces.clone(),
+        kinds: entry.allow.iter().map(kind).collect(),
+    });
+    SteeringPolicy(allowed.collect())
+}
+
+/// Which labels and annotations of pods become fields.
+pub(crate) fn choice(config: &KubernetesConfig) -> Choice {
+    Choice {
+        labels: config.labels.include.clone(),
+        labels_not: config.labels.exclude.clone(),
+        annotations: config.annotations.include.clone(),
+        annotations_not: config.annotations.exclude.clone(),
+    }
+}
+
+/// Whom the agent asks about pods; `None` when it shall ask nobody.
+///
+/// # Errors
+/// When it shall, and there is no saying whom.
+pub(crate) fn access(config: &KubernetesConfig) -> Result<Option<Access>, &'static str> {
+    let at = |url: String| Access {
+        url,
+        ca_file: Some(config.ca_file.clone()),
+        token_file: Some(config.token_file.clone()),
+        accept_any_certificate: config.accept_any_certificate,
+    };
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let url = config.url.as_ref().map(ToString::to_string);
+    match config.metadata {
+        PodSource::Paths => Ok(None),
+        PodSource::Auto => Ok(url
+            .or_else(k8s::cluster_url)
+            .map(at)
+            .filter(|_| config.token_file.exists())),
+        PodSource::Watch => url.or_else(k8s::cluster_url).map(at).map(Some).ok_or(
+            "there is no `${KUBERNETES_SERVICE_HOST}` here: set `kubernetes.url`, or \
+             `kubernetes.metadata: paths`",
+        ),
+        PodSource::Kubelet => url
+            .or_else(|| env("NODE_IP").map(|ip| k8s::https(&ip, "10250")))
+            .map(at)
+            .map(Some)
+            .ok_or("there is no `${NODE_IP}` here: set `kubernetes.url` to the kubelet's"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The configuration of `tailrace-agent`.
 
+mod kubernetes;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +13,10 @@ use crate::pattern::PathGlob;
 use crate::section::{Check, Rule, choice, section};
 use crate::units::ByteSize;
 use crate::url::HttpUrl;
+
+pub use kubernetes::{
+    Annotation, AnnotationsConfig, KubernetesConfig, LabelsConfig, PodSource, SteeringConfig,
+};
 
 choice! {
     /// Where reading starts in files that exist when the agent sees them for the first time.
@@ -44,6 +50,8 @@ section! {
         ).check(not_empty),
         /// Which files are followed, and how.
         files: FilesConfig = FilesConfig::default(),
+        /// What the agent asks Kubernetes of its node's pods.
+        kubernetes: KubernetesConfig = KubernetesConfig::default(),
         /// Limits on how fast files are read. What is over a limit waits in its file.
         rate_limit: RateLimitConfig = RateLimitConfig::default(),
         /// What goes into one request.

@@ -19,6 +19,7 @@ mod json;
 mod logfmt;
 mod trace;
 
+mod annotations;
 mod decode;
 mod expression;
 mod formula;

@@ -182,6 +182,12 @@ impl Parser {
                 let by_status = rule.and_then(|_| self.level_of_status(text));
                 self.fields.level = by_status.or_else(|| Level::in_line(&line[..head]));
             }
+            if stream.annotations.drops(record, self.fields.level) {
+                self.grown = grown;
+                return Outcome::Dropped {
+                    rule: RuleId::ANNOTATION,
+                };
+            }
             if let Some(at) = trace_at {
                 self.take_trace(line, at);
             }

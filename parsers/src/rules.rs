@@ -44,6 +44,9 @@ pub(crate) use yaml::Place as FilePlace;
 pub struct RuleId(pub(crate) u32);
 
 impl RuleId {
+    /// No rule: a pod's annotation asks for it.
+    pub(crate) const ANNOTATION: Self = Self(u32::MAX);
+
     /// The place, from 0: for tables of counters a rule.
     pub fn index(self) -> usize {
         self.0 as usize
@@ -324,7 +327,10 @@ impl RuleSet {
 
     /// Name of a rule, as in `tailrace.rule`. A rule of another set has no name: empty.
     pub fn name(&self, rule: RuleId) -> &str {
-        self.rules.get(rule.index()).map_or("", |rule| &rule.name)
+        match rule {
+            RuleId::ANNOTATION => "annotation tailrace.io/sample",
+            _ => self.rules.get(rule.index()).map_or("", |rule| &rule.name),
+        }
     }
 
     /// The rule of a name.
@@ -346,7 +352,10 @@ impl RuleSet {
     }
 
     /// Which lines of a stream make an event: what the first rule for it says that says anything.
-    pub fn multiline(&self, stream: &StreamContext) -> Option<&Multiline> {
+    pub fn multiline<'r>(&'r self, stream: &'r StreamContext) -> Option<&'r Multiline> {
+        if let Some(multiline) = &stream.annotations.multiline {
+            return Some(multiline);
+        }
         if !self.has_multiline {
             return None;
         }
@@ -361,6 +370,11 @@ impl RuleSet {
     /// Which lines make an event, as a rule says; `None` when it does not.
     pub fn multiline_of(&self, rule: RuleId) -> Option<&Multiline> {
         self.rules.get(rule.index())?.multiline.as_ref()
+    }
+
+    /// The first `multiline` of a rule.
+    pub(crate) fn into_multiline(self) -> Option<Multiline> {
+        self.rules.into_iter().find_map(|rule| rule.multiline)
     }
 
     /// All rules in the order they are tried.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
+use crate::annotations::Annotations;
 use crate::ecs::{FIELDS, FieldId, FieldSet};
 use crate::escape;
 use crate::nest::Nest;
@@ -19,6 +20,8 @@ pub struct StreamContext {
     /// Tells contexts apart for caches; no two of a process have the same.
     pub(crate) id: u64,
     values: BTreeMap<String, String>,
+    /// What annotations ask of its records.
+    pub(crate) annotations: Annotations,
     /// `,"kubernetes":{…},"container":{…}`: every outermost field but those below.
     pub(crate) constant: Vec<u8>,
     /// The parts of `constant`.
@@ -91,6 +94,7 @@ impl StreamContext {
         let mut context = Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             values: BTreeMap::new(),
+            annotations: Annotations::default(),
             constant: Vec::new(),
             roots: Vec::new(),
             log: Vec::new(),
@@ -107,6 +111,7 @@ impl StreamContext {
             };
             context.values.insert(key.clone(), text);
         }
+        context.annotations = Annotations::of(|key| context.get(key));
         context.place(flat);
         Ok(context)
     }
@@ -114,6 +119,11 @@ impl StreamContext {
     /// The value of a flat ECS key (`kubernetes.namespace`); numbers and others as JSON.
     pub fn get(&self, ecs_key: &str) -> Option<&str> {
         self.values.get(ecs_key).map(String::as_str)
+    }
+
+    /// Annotations that ask for something that cannot be done, and why, a line each.
+    pub fn problems(&self) -> &[String] {
+        &self.annotations.problems
     }
 
     /// All of it, by flat names.

@@ -22,6 +22,11 @@ impl Bucket {
         }
     }
 
+    /// Bytes a second.
+    pub(crate) fn rate(&self) -> u64 {
+        self.rate as u64
+    }
+
     /// Bytes that may be taken now; else how long to wait until a tenth of a second's worth is
     /// there.
     pub(crate) fn ask(&mut self, now: Duration) -> Result<u64, Duration> {

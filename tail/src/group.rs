@@ -191,11 +191,27 @@ pub struct ContainerPath {
     pub restart: Option<u32>,
 }
 
+/// What a container's pod asks of the reading itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Lines are passed over: read, counted as excluded, and not handed out.
+    pub exclude: bool,
+    /// Most bytes a second of this container, when the pod asks for fewer than
+    /// [`Options::stream_rate`](crate::Options::stream_rate); at least 1.
+    pub bytes_per_second: Option<u64>,
+}
+
 /// Tells what is known of a file's container.
 pub trait MetadataSource {
     /// The metadata as JSON bytes, or `None` when it is not known yet: the file waits and is
     /// asked for again soon, so the implementor must answer after a bounded time.
     fn metadata(&mut self, source: &Source) -> Option<Arc<[u8]>>;
+
+    /// What the container's pod asks of the reading itself. Asked right after a
+    /// [`metadata`](MetadataSource::metadata) that was answered. Nothing by default.
+    fn wishes(&mut self, _source: &Source) -> Wishes {
+        Wishes::default()
+    }
 
     /// What the receiver of the groups cuts events and chooses indices by, as bytes that only it
     /// understands. They are sealed with a group, and come again at each of its tries once one

@@ -15,7 +15,7 @@ mod options;
 
 pub use group::{
     ContainerPath, Failure, Flush, Framing, Group, GroupChunk, GroupId, MetadataSource, Positions,
-    Source, StreamEnd, Suspect,
+    Source, StreamEnd, Suspect, Wishes,
 };
 pub use options::{Clock, Options, StartAt, SystemClock};
 

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub bytes_acknowledged: ByNamespace,
     /// Bytes that vanished before they were acknowledged.
     pub bytes_lost: ByNamespace,
+    /// Bytes passed over because their pod asks for it; acknowledged ones include them.
+    pub bytes_excluded: ByNamespace,
     /// Lines read for the first time.
     pub lines_read: ByNamespace,
     /// Seconds that files waited for their rate limit.
@@ -66,6 +68,11 @@ impl Metrics {
             "tail_bytes_acknowledged",
             "Bytes acknowledged by an aggregator",
             self.bytes_acknowledged.clone(),
+        );
+        r.register(
+            "tail_bytes_excluded",
+            "Bytes passed over as their pod asks, among those acknowledged",
+            self.bytes_excluded.clone(),
         );
         r.register(
             "tail_bytes_lost",
@@ -138,6 +145,7 @@ pub(crate) struct NamespaceCounters {
     pub(crate) bytes_read: Counter,
     pub(crate) bytes_acknowledged: Counter,
     pub(crate) bytes_lost: Counter,
+    pub(crate) bytes_excluded: Counter,
     pub(crate) lines_read: Counter,
     pub(crate) throttled_seconds: Counter<f64, AtomicU64>,
 }
@@ -151,6 +159,7 @@ impl Metrics {
             bytes_read: self.bytes_read.get_or_create(&label).clone(),
             bytes_acknowledged: self.bytes_acknowledged.get_or_create(&label).clone(),
             bytes_lost: self.bytes_lost.get_or_create(&label).clone(),
+            bytes_excluded: self.bytes_excluded.get_or_create(&label).clone(),
             lines_read: self.lines_read.get_or_create(&label).clone(),
             throttled_seconds: self.throttled_seconds.get_or_create(&label).clone(),
         }

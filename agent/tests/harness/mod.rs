@@ -401,6 +401,7 @@ impl Harness {
         tail.hard_flush = Duration::from_millis(50);
         tail.rescan_interval = Duration::from_millis(500);
         let settings = Settings {
+            kubernetes: agent::Kubernetes::default(),
             tail,
             targets: Vec::new(),
             token_file: None,
@@ -456,7 +457,8 @@ impl Harness {
             },
         };
         let clock = Arc::new(tail::SystemClock::new());
-        let session = Session::start(self.settings.clone(), clock, self.metrics.clone()).unwrap();
+        let session =
+            Session::start(self.settings.clone(), clock, self.metrics.clone(), None).unwrap();
         self.session = Some(session);
         drained
     }

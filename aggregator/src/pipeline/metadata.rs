@@ -94,6 +94,10 @@ impl MetadataCache {
         let Ok(context) = StreamContext::new(json) else {
             return;
         };
+        for problem in context.problems() {
+            let pod = context.get("kubernetes.pod.name").unwrap_or_default();
+            tracing::warn!(pod, problem, "a pod's annotation is ignored");
+        }
         let places = places(&context, routers);
         let namespace = context
             .get("kubernetes.namespace")

@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+/// What a pod's annotation says of the dataset; its agent has seen to it that it may.
+const DATASET_ANNOTATION: &str = "kubernetes.annotations.tailrace.io/dataset";
+
 /// Longest dataset or namespace part in bytes; Elasticsearch's own limit for these is 100.
 const MAX_PART_BYTES: usize = 100;
 
@@ -157,16 +160,19 @@ impl Router {
                 } else {
                     "generic"
                 };
-                let name = data_stream_name(
-                    &dataset
+                let annotated = lookup(DATASET_ANNOTATION);
+                let is_annotated = annotated.is_some();
+                let dataset_of_stream = annotated.unwrap_or_else(|| {
+                    dataset
                         .as_ref()
                         .map_or(Cow::Borrowed(default_dataset), |dataset| {
                             Cow::Owned(dataset.fill(&lookup))
-                        }),
-                    &namespace.fill(&lookup),
-                );
-                let has_fields =
-                    namespace.has_fields() || dataset.as_ref().is_some_and(Template::has_fields);
+                        })
+                });
+                let name = data_stream_name(&dataset_of_stream, &namespace.fill(&lookup));
+                let has_fields = is_annotated
+                    || namespace.has_fields()
+                    || dataset.as_ref().is_some_and(Template::has_fields);
                 if !has_fields || self.admit(&name) {
                     return Place::Fixed(name);
                 }

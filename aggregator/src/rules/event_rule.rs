@@ -8,7 +8,7 @@ pub struct EventRule<'r>(&'r Multiline);
 
 impl<'r> EventRule<'r> {
     /// What the rules say of a stream, if they do.
-    pub fn of(rules: &'r RuleSet, stream: &StreamContext) -> Option<Self> {
+    pub fn of(rules: &'r RuleSet, stream: &'r StreamContext) -> Option<Self> {
         rules.multiline(stream).map(Self)
     }
 
@@ -17,7 +17,7 @@ impl<'r> EventRule<'r> {
     pub fn tried(
         rules: &'r RuleSet,
         only: Option<RuleId>,
-        stream: Option<&StreamContext>,
+        stream: Option<&'r StreamContext>,
     ) -> Option<Self> {
         match (only, stream) {
             (Some(rule), _) => rules.multiline_of(rule).map(Self),

@@ -11,8 +11,9 @@
 use super::Tailer;
 use super::hand_out::TRY_AGAIN;
 use super::lines::{STEP, read_lines};
+use crate::bucket::Bucket;
 use crate::content::read_exact_at;
-use crate::group::{Flush, Group, StreamEnd};
+use crate::group::{Flush, Group, Positions, StreamEnd};
 use crate::mark::{MARK_LEN, Mark, Match};
 use crate::record;
 use crate::stream::{Phase, Rejections, Sealed, SealedChunk, Sequence};
@@ -141,6 +142,8 @@ impl Tailer {
             sequence.hold_until = now + ASK_AGAIN;
             return false;
         };
+        let wishes = metadata.wishes(&sequence.source);
+        self.limit(sequence, wishes.bytes_per_second, now);
         let drafts = self.draft(sequence, max_bytes, out, now);
         if !drafts.iter().any(|draft| draft.is_new) {
             out.truncate(base);
@@ -186,7 +189,42 @@ impl Tailer {
         for draft in &drafts {
             self.save(sequence, draft.idx);
         }
+        if wishes.exclude {
+            out.truncate(base);
+            self.pass_over(sequence, now);
+            return false;
+        }
         true
+    }
+
+    /// Takes what was just sealed as done: its pod does not want it carried.
+    fn pass_over(&mut self, sequence: &mut Sequence, now: Duration) {
+        let Some(sealed) = &sequence.sealed else {
+            return;
+        };
+        let ends = sealed.chunks.iter();
+        let ends: Vec<Positions> = ends
+            .map(|chunk| Positions::at(chunk.start + chunk.len))
+            .collect();
+        let n_bytes = sealed.bytes();
+        if let Some(counters) = self.counters(sequence) {
+            counters.bytes_excluded.inc_by(n_bytes);
+        }
+        self.just_sealed = None;
+        self.unacked += n_bytes;
+        self.ack(sequence, &ends, now);
+    }
+
+    /// Follows the rate that the container's pod asks for; the operator's own is the most.
+    fn limit(&mut self, sequence: &mut Sequence, wish: Option<u64>, now: Duration) {
+        let most = self.options.stream_rate;
+        let rate = match (wish, most) {
+            (Some(wish), Some(most)) => Some(wish.min(most)),
+            (wish, most) => wish.or(most),
+        };
+        if sequence.bucket.as_ref().map(Bucket::rate) != rate {
+            sequence.bucket = rate.map(|rate| Bucket::new(rate, now));
+        }
     }
 
     /// Fixes a draft: counts its new bytes, marks its end.

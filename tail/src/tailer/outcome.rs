@@ -49,7 +49,7 @@ impl Tailer {
         }
     }
 
-    fn ack(&mut self, sequence: &mut Sequence, positions: &[Positions], now: Duration) {
+    pub(super) fn ack(&mut self, sequence: &mut Sequence, positions: &[Positions], now: Duration) {
         sequence.in_flight = None;
         let Some(sealed) = sequence.sealed.take() else {
             return;

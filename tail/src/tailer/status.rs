@@ -1,6 +1,7 @@
 //! What `status` and `/metrics` show of the files.
 
 use super::Tailer;
+use crate::Source;
 use crate::stream::{Phase, Sequence};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -55,6 +56,15 @@ pub struct Loss {
 }
 
 impl Tailer {
+    /// The files that are followed, one of each sequence.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sequences
+            .iter()
+            .flatten()
+            .filter(|sequence| !sequence.streams.is_empty() || sequence.sealed.is_some())
+            .map(|sequence| &sequence.source)
+    }
+
     /// The last losses since the start, at most 100, oldest first.
     pub fn losses(&self) -> impl Iterator<Item = &Loss> {
         self.losses.iter()

@@ -295,6 +295,57 @@ fn a_stream_rate_delays_and_never_drops() {
     assert_eq!(metrics.bytes_lost.get_or_create(&label).get(), 0);
 }
 
+#[test]
+fn a_container_may_ask_for_less_than_the_operator_allows_and_never_for_more() {
+    for (allowed, wish, expected) in [
+        (None, 20_000, 20_000),
+        (Some(20_000), 1_000_000, 20_000),
+        (Some(1_000_000), 20_000, 20_000),
+    ] {
+        let mut node = Node::new();
+        node.options.stream_rate = allowed;
+        node.wishes.bytes_per_second = Some(wish);
+        node.start();
+        let mut writer = Writer::new(&node.log("a/0.log"), true, 1);
+        writer.write(2000);
+        let bytes = fs::metadata(&writer.path).unwrap().len() as f64;
+        let (seconds, _) = time_to_send(&mut node, 2000);
+        let expected = bytes / f64::from(expected);
+        assert!(
+            (expected - 2.5..=expected + 3.0).contains(&seconds),
+            "{allowed:?}, {wish}: {seconds} s, not {expected}"
+        );
+    }
+}
+
+#[test]
+fn what_is_excluded_is_passed_over_and_the_rest_comes_once() {
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("a/0.log"), true, 1);
+    writer.write(100);
+    node.settle();
+    node.wishes.exclude = true;
+    writer.write(3000);
+    writer.rotate(2);
+    writer.write(50);
+    node.settle();
+    assert_eq!(node.store.numbers(), (0..100).collect::<Vec<_>>());
+    assert_eq!(node.tailer().lag().bytes, 0);
+    assert_eq!(node.tailer().unacknowledged(), 0);
+    // Over a restart what was passed over stays so.
+    node.start();
+    node.settle();
+    node.wishes.exclude = false;
+    let first = writer.n_lines;
+    writer.write(20);
+    node.settle();
+    let wanted: Vec<u64> = (0..100).chain(first..first + 20).collect();
+    assert_eq!(node.store.numbers(), wanted);
+    let label = tail_namespace("");
+    let metrics = node.tailer().metrics();
+    assert_eq!(metrics.bytes_lost.get_or_create(&label).get(), 0);
+}
+
 fn tail_namespace(name: &str) -> tail::Namespace {
     tail::Namespace {
         namespace: name.to_owned(),

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
-use tail::{Clock, Failure, Flush, Group, MetadataSource, Options, Positions, Source, Tailer};
+use tail::{
+    Clock, Failure, Flush, Group, MetadataSource, Options, Positions, Source, Tailer, Wishes,
+};
 
 /// A clock that moves only when told.
 pub(crate) struct FakeClock {
@@ -37,12 +39,19 @@ impl Clock for FakeClock {
     }
 }
 
-/// Metadata that tells nothing but the path.
-pub(crate) struct PathOnly;
+/// Metadata that tells nothing but the path, and wishes that are the same for all.
+#[derive(Default)]
+pub(crate) struct PathOnly {
+    pub(crate) wishes: Wishes,
+}
 
 impl MetadataSource for PathOnly {
     fn metadata(&mut self, source: &Source) -> Option<Arc<[u8]>> {
         Some(source.path.to_string_lossy().as_bytes().into())
+    }
+
+    fn wishes(&mut self, _: &Source) -> Wishes {
+        self.wishes
     }
 }
 
@@ -283,6 +292,8 @@ pub(crate) struct Node {
     /// Groups whose last try has an unknown outcome, by sequence: their bounds must come again.
     pub(crate) in_doubt: HashMap<u64, Vec<Bounds>>,
     pub(crate) groups: usize,
+    /// What all containers ask for.
+    pub(crate) wishes: Wishes,
 }
 
 impl Node {
@@ -301,6 +312,7 @@ impl Node {
             store: Store::default(),
             in_doubt: HashMap::new(),
             groups: 0,
+            wishes: Wishes::default(),
         };
         node.start();
         node
@@ -341,8 +353,11 @@ impl Node {
     /// One group, or none; `bytes` are what the agent would send.
     pub(crate) fn next(&mut self) -> Option<(Group, Vec<u8>)> {
         let mut bytes = Vec::new();
+        let mut metadata = PathOnly {
+            wishes: self.wishes,
+        };
         let tailer = self.tailer();
-        let group = tailer.next_group(8 << 20, &mut PathOnly, &mut bytes)?;
+        let group = tailer.next_group(8 << 20, &mut metadata, &mut bytes)?;
         tailer.commit().unwrap();
         self.groups += 1;
         let end = group.chunks.last().map_or(0, |chunk| chunk.range.end);

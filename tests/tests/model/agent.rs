@@ -10,7 +10,7 @@ use std::{
 };
 
 use agent::{
-    Compression, PathMetadata,
+    Compression, Kubernetes, NodeMetadata,
     steps::{Answered, Compressor, ExchangeError, GroupVerdict, SentGroup, Verdict, judge, pack},
 };
 use bytes::Bytes;
@@ -68,7 +68,7 @@ pub(crate) struct Sent {
 
 pub(crate) struct Agent {
     tailer: Tailer,
-    metadata: PathMetadata,
+    metadata: NodeMetadata,
     compressor: Compressor,
     /// Settings of the aggregators, as they gave them last.
     settings: HashMap<usize, Arc<[u8]>>,
@@ -85,7 +85,13 @@ impl Agent {
         assert!(warnings.is_empty(), "{warnings:?}");
         Self {
             tailer,
-            metadata: PathMetadata::new("node", BTreeMap::new()),
+            metadata: NodeMetadata::new(
+                "node",
+                BTreeMap::new(),
+                Kubernetes::default(),
+                None,
+                k8s::Metrics::default(),
+            ),
             compressor: Compressor::new(Compression::Zstd(1)).unwrap(),
             settings: HashMap::new(),
             n_lost: HashMap::new(),

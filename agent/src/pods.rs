@@ -1,0 +1,120 @@
+//! The node's pods over the whole run of the agent: who tells of them, and their cache on disk.
+
+use crate::settings::{access, choice};
+use config::agent::{KubernetesConfig, PodSource};
+use k8s::{Pods, cache, kubelet, watch};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
+
+/// Between two looks whether the cache has to be written.
+const CACHE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The node's pods, and the task that learns of them.
+#[derive(Debug)]
+pub struct NodePods {
+    config: KubernetesConfig,
+    metrics: k8s::Metrics,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    pods: Pods,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl NodePods {
+    /// Begins to learn of the pods of `node`, when the configuration says so. Runs within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// When it says so and there is no saying whom to ask.
+    pub fn start(
+        config: &KubernetesConfig,
+        node: &str,
+        data_dir: &Path,
+        metrics: k8s::Metrics,
+    ) -> anyhow::Result<Self> {
+        let access = access(config).map_err(anyhow::Error::msg)?;
+        let running = access.map(|access| {
+            let pods = Pods::restored(cache::load(data_dir).unwrap_or_else(|error| {
+                warn!(%error, "cannot use the pods of the last run, they are learnt anew");
+                Vec::new()
+            }));
+            let (table, figures) = (pods.clone(), metrics.clone());
+            let learn = match config.metadata {
+                PodSource::Kubelet => {
+                    let poll = kubelet::Poll {
+                        access,
+                        interval: config.poll_interval,
+                        choice: choice(config),
+                    };
+                    tokio::spawn(kubelet::run(poll, table, figures))
+                }
+                _ => {
+                    let watch = watch::Watch {
+                        access,
+                        node: node.to_owned(),
+                        choice: choice(config),
+                    };
+                    tokio::spawn(watch::run(watch, table, figures))
+                }
+            };
+            let keep = tokio::spawn(keep(pods.clone(), data_dir.to_owned(), metrics.clone()));
+            Running {
+                pods,
+                tasks: [learn, keep],
+            }
+        });
+        Ok(Self {
+            config: config.clone(),
+            metrics,
+            running,
+        })
+    }
+
+    /// Whether it runs as `config` says.
+    pub fn is_of(&self, config: &KubernetesConfig) -> bool {
+        self.config == *config
+    }
+
+    /// The table; `None` when nobody is asked.
+    pub fn pods(&self) -> Option<Pods> {
+        self.running.as_ref().map(|running| running.pods.clone())
+    }
+
+    /// Its figures.
+    pub fn metrics(&self) -> &k8s::Metrics {
+        &self.metrics
+    }
+}
+
+/// Keeps the cache on disk as the table is.
+async fn keep(pods: Pods, data_dir: PathBuf, metrics: k8s::Metrics) {
+    let mut ticks = interval(CACHE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let (n_pods, n_deleted) = pods.counts();
+        metrics.pods.set(n_pods as i64);
+        metrics.deleted_pods.set(n_deleted as i64);
+        let Some(changed) = pods.take_changed() else {
+            continue;
+        };
+        let dir = data_dir.clone();
+        let stored = tokio::task::spawn_blocking(move || cache::store(&dir, &changed));
+        if let Ok(Err(error)) = stored.await {
+            warn!(%error, "cannot write the cache of pods; it is tried again");
+            pods.set_changed();
+        }
+    }
+}

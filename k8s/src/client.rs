@@ -1,0 +1,94 @@
+//! How the API server or the kubelet is reached.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use kube::{Client, Config};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A server, and what is shown to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// `https://host:port`.
+    pub url: String,
+    /// Certificates that the server's is signed by; the system has none in an empty image.
+    pub ca_file: Option<PathBuf>,
+    /// Bearer token; read again as it changes.
+    pub token_file: Option<PathBuf>,
+    /// Any certificate is good: kubelets often have one that nobody signed.
+    pub accept_any_certificate: bool,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URL is none.
+    #[error("cannot use the URL `{0}`: {1}")]
+    Url(String, String),
+    /// Certificates or the token cannot be read.
+    #[error("cannot make a client for `{0}`: {1}")]
+    Client(String, String),
+}
+
+/// The API server of the cluster that this pod runs in, as its environment tells; `None` outside
+/// of one.
+pub fn cluster_url() -> Option<String> {
+    let host = env::var("KUBERNETES_SERVICE_HOST").ok()?;
+    let port = env::var("KUBERNETES_SERVICE_PORT").unwrap_or_else(|_| "443".to_owned());
+    (!host.is_empty()).then(|| https(&host, &port))
+}
+
+/// A URL of an address, which may be one of IPv6.
+pub fn https(host: &str, port: &str) -> String {
+    match host.contains(':') {
+        true => format!("https://[{host}]:{port}"),
+        false => format!("https://{host}:{port}"),
+    }
+}
+
+impl Access {
+    /// A client. Runs within a tokio runtime.
+    pub(crate) fn client(&self) -> Result<Client, ClientError> {
+        let url = self.url.parse::<http::Uri>();
+        let url = url.map_err(|error| ClientError::Url(self.url.clone(), error.to_string()))?;
+        let mut config = Config::new(url);
+        config.connect_timeout = Some(CONNECT);
+        config.accept_invalid_certs = self.accept_any_certificate;
+        if !self.accept_any_certificate {
+            config.root_cert_file.clone_from(&self.ca_file);
+        }
+        config.auth_info.token_file = self
+            .token_file
+            .as_ref()
+            .map(|path| path.display().to_string());
+        let client = Client::try_from(config);
+        client.map_err(|error| ClientError::Client(self.url.clone(), chain(&error)))
+    }
+}
+
+/// An error with what caused it: the outer one alone says little.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_kinds_make_urls() {
+        assert_eq!(https("10.0.0.1", "443"), "https://10.0.0.1:443");
+        assert_eq!(https("fd00::1", "10250"), "https://[fd00::1]:10250");
+    }
+}

@@ -1,0 +1,25 @@
+//! What the cluster knows of a node's containers, and what their annotations ask for.
+//!
+//! [`Pods`] is the table of the pods of one node, filled by [`watch`] (the API server) or
+//! [`kubelet`] (its `/pods`), kept over restarts by [`cache`]. A container's fields come from
+//! [`Pod::fields`], what its pod's annotations ask for from [`Steering`].
+
+pub mod cache;
+mod client;
+mod fields;
+pub mod kubelet;
+mod metrics;
+mod object;
+mod owner;
+mod pod;
+mod pods;
+mod steering;
+pub mod watch;
+
+pub use client::{Access, ClientError, cluster_url, https};
+pub use fields::ContainerFields;
+pub use metrics::Metrics;
+pub use owner::Workload;
+pub use pod::{Choice, Container, Pod};
+pub use pods::{Place, Pods};
+pub use steering::{Allowed, Steering, SteeringKind, SteeringPolicy};
