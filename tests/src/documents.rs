@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::{http::Http, wait};
@@ -11,6 +12,28 @@ use crate::{http::Http, wait};
 const PAGE: usize = 10_000;
 /// Missing indices are no error: a test may look before the first document is there.
 const LENIENT: &str = "ignore_unavailable=true&allow_no_indices=true";
+
+/// The hits of an answer.
+pub fn hits(page: &[u8]) -> anyhow::Result<Vec<Value>> {
+    let mut answer: Value = serde_json::from_slice(page).context("cannot read a page of hits")?;
+    match answer["hits"]["hits"].take() {
+        Value::Array(hits) => Ok(hits),
+        _ => bail!("a page without hits: {answer}"),
+    }
+}
+
+/// The scroll that goes on behind an answer, which begins with it. The rest is long.
+fn scroll_id(page: &[u8]) -> Option<String> {
+    const KEY: &[u8] = b"\"_scroll_id\":\"";
+    let at = memchr::memmem::find(page, KEY)? + KEY.len();
+    let rest = page.get(at..)?;
+    let end = memchr::memchr(b'"', rest)?;
+    String::from_utf8(rest.get(..end)?.to_vec()).ok()
+}
+
+fn is_empty(page: &[u8]) -> bool {
+    memchr::memmem::find(page, b"\"hits\":[]").is_some()
+}
 
 /// The documents of a server.
 #[derive(Debug, Clone)]
@@ -47,33 +70,35 @@ impl Documents {
     /// Every hit of a query, after a refresh.
     pub fn matching(&self, index: &str, query: &Value) -> anyhow::Result<Vec<Value>> {
         let mut all = Vec::new();
-        self.each(index, query, |hit| all.push(hit))?;
+        self.pages(index, query, |page| {
+            all.extend(hits(&page)?);
+            Ok(())
+        })?;
         Ok(all)
     }
 
-    /// Hands out every hit of a query, after a refresh. By scroll: it is there in every server.
-    pub fn each(
+    /// Hands out the answers that hold all hits of a query, after a refresh; [`hits`] reads them.
+    /// By scroll: it is there in every server.
+    pub fn pages(
         &self,
         index: &str,
         query: &Value,
-        mut take: impl FnMut(Value),
+        mut take: impl FnMut(Bytes) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.refresh(index)?;
         let path = format!("/{index}/_search?scroll=1m&{LENIENT}");
         let body = json!({"size": PAGE, "query": query, "sort": ["_doc"]});
-        let mut answer = self.http.json("POST", &path, &body)?;
-        while let Value::Array(hits) = answer["hits"]["hits"].take() {
-            let scroll = answer["_scroll_id"].take();
-            if hits.is_empty() {
-                // An expired scroll costs the server nothing: a failure does not matter.
-                self.http
-                    .json("DELETE", "/_search/scroll", &json!({"scroll_id": scroll}))
-                    .ok();
-                break;
-            }
-            hits.into_iter().for_each(&mut take);
+        let mut page = self.http.bytes("POST", &path, &body)?;
+        while let Some(scroll) = scroll_id(&page).filter(|_| !is_empty(&page)) {
             let next = json!({"scroll": "1m", "scroll_id": scroll});
-            answer = self.http.json("POST", "/_search/scroll", &next)?;
+            let following = self.http.bytes("POST", "/_search/scroll", &next)?;
+            take(std::mem::replace(&mut page, following))?;
+        }
+        if let Some(scroll) = scroll_id(&page) {
+            // An expired scroll costs the server nothing: a failure does not matter.
+            self.http
+                .json("DELETE", "/_search/scroll", &json!({"scroll_id": scroll}))
+                .ok();
         }
         Ok(())
     }
@@ -106,5 +131,22 @@ impl Documents {
         self.http
             .json("POST", &format!("/{data_stream}/_rollover"), &Value::Null)
             .map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_tells_its_scroll_and_whether_it_is_the_last() {
+        let page = br#"{"_scroll_id":"abc=","hits":{"hits":[{"_source":{"a":1}}]}}"#;
+        assert_eq!(scroll_id(page).as_deref(), Some("abc="));
+        assert!(!is_empty(page));
+        assert_eq!(hits(page).unwrap(), [json!({"_source": {"a": 1}})]);
+        assert!(is_empty(
+            br#"{"_scroll_id":"abc=","hits":{"total":{},"hits":[]}}"#
+        ));
+        assert!(hits(b"{}").is_err() && scroll_id(b"{}").is_none());
     }
 }

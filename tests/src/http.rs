@@ -98,11 +98,20 @@ impl Http {
 
     /// GET of JSON; an error unless 2xx.
     pub fn get_json(&self, path: &str) -> anyhow::Result<Value> {
-        good(self.get(path)?, path)
+        good(self.get(path)?, path).map(|reply| reply.json())
     }
 
     /// A request with a JSON body; an error unless 2xx.
     pub fn json(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.checked(method, path, body).map(|reply| reply.json())
+    }
+
+    /// As [`Http::json`], but the answer stays as it came.
+    pub fn bytes(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Bytes> {
+        self.checked(method, path, body).map(|reply| reply.body)
+    }
+
+    fn checked(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Reply> {
         let bytes = if body.is_null() {
             Vec::new()
         } else {
@@ -138,7 +147,7 @@ impl Http {
     }
 }
 
-fn good(reply: Reply, path: &str) -> anyhow::Result<Value> {
+fn good(reply: Reply, path: &str) -> anyhow::Result<Reply> {
     if !(200..300).contains(&reply.status) {
         let text = reply.text();
         bail!(
@@ -147,7 +156,7 @@ fn good(reply: Reply, path: &str) -> anyhow::Result<Value> {
             text.chars().take(500).collect::<String>()
         );
     }
-    Ok(reply.json())
+    Ok(reply)
 }
 
 #[cfg(test)]

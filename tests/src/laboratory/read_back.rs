@@ -1,14 +1,22 @@
 //! Reads a round back and judges it: millions of documents, of which little is kept.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    thread::ScopedJoinHandle,
+};
 
 use bench::kubelet::Container;
+use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    documents::Documents,
+    documents::{Documents, hits},
     verdict::{Verdict, field, text},
 };
+
+/// Pages that are read while the store makes the next one.
+const AT_A_TIME: usize = 2;
 
 /// What a verdict looks at.
 const FIELDS: [&str; 8] = [
@@ -31,12 +39,37 @@ pub(super) fn judge(
     index: &str,
     containers: &[Container],
 ) -> anyhow::Result<Verdict> {
-    let mut by_pod: HashMap<String, Vec<Value>> = HashMap::new();
+    let by_pod: Mutex<HashMap<String, Vec<Value>>> = Mutex::default();
+    let read = |page: Bytes| -> anyhow::Result<()> {
+        let kept: Vec<(String, Value)> = hits(&page)?
+            .iter()
+            .map(|hit| {
+                let pod = text(&hit["_source"], "kubernetes.pod.name");
+                (pod.to_owned(), slim(hit))
+            })
+            .collect();
+        let mut by_pod = by_pod.lock().unwrap_or_else(PoisonError::into_inner);
+        for (pod, hit) in kept {
+            by_pod.entry(pod).or_default().push(hit);
+        }
+        Ok(())
+    };
     // In one go: a query for each container would make the store unpack all of them each time.
-    documents.each(index, &json!({"match_all": {}}), |hit| {
-        let pod = text(&hit["_source"], "kubernetes.pod.name").to_owned();
-        by_pod.entry(pod).or_default().push(slim(&hit));
+    std::thread::scope(|scope| {
+        let mut reading = VecDeque::new();
+        documents.pages(index, &json!({"match_all": {}}), |page| {
+            reading.push_back(scope.spawn(|| read(page)));
+            match reading.len() > AT_A_TIME {
+                true => join(reading.pop_front()),
+                false => Ok(()),
+            }
+        })?;
+        while !reading.is_empty() {
+            join(reading.pop_front())?;
+        }
+        anyhow::Ok(())
     })?;
+    let mut by_pod = by_pod.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut verdict = Verdict::default();
     for container in containers {
         let hits = by_pod.remove(&container.pod).unwrap_or_default();
@@ -49,6 +82,12 @@ pub(super) fn judge(
     Ok(verdict)
 }
 
+fn join(reader: Option<ScopedJoinHandle<'_, anyhow::Result<()>>>) -> anyhow::Result<()> {
+    let read = reader.map(ScopedJoinHandle::join);
+    read.unwrap_or(Ok(Ok(())))
+        .map_err(|_| anyhow::anyhow!("a reader of hits panicked"))?
+}
+
 /// A hit with no more than a verdict looks at: a fifth of the memory.
 fn slim(hit: &Value) -> Value {
     let document = &hit["_source"];
@@ -58,7 +97,9 @@ fn slim(hit: &Value) -> Value {
             kept.insert(name.to_owned(), value.clone());
         }
     }
-    json!({"_source": kept})
+    let mut hit = Map::new();
+    hit.insert("_source".to_owned(), Value::Object(kept));
+    Value::Object(hit)
 }
 
 #[cfg(test)]

@@ -91,7 +91,10 @@ impl Report {
         );
     }
 
-    #[expect(clippy::print_stderr, reason = "whoever waits for an hour wants to know at once")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever waits for an hour wants to know at once"
+    )]
     pub(super) fn problem(&mut self, problem: String) {
         let after = self.history.last().map_or("nothing", |(name, _)| *name);
         let problem = format!("after `{after}`: {problem}");
