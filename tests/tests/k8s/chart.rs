@@ -74,6 +74,17 @@ fn what_the_schema_does_not_know_is_refused_and_named() {
             "siez",
         ),
         ("secrets.token.nmae=x", "/secrets/token", "nmae"),
+        // What the programs read is known as well.
+        (
+            "agent.config.files.inlcude=x",
+            "/agent/config/files",
+            "inlcude",
+        ),
+        (
+            "aggregator.config.web.auht=users",
+            "/aggregator/config/web",
+            "auht",
+        ),
     ] {
         let error = try_helm(&["--set", value]).unwrap_err();
         assert!(
