@@ -215,8 +215,8 @@ impl KubeApi {
         Ok(token.trim().to_owned())
     }
 
-    /// A token of any life; the API itself makes none below ten minutes. The server takes it up to
-    /// a minute longer, and for ten seconds what it has just taken.
+    /// A token that the server takes for `life`, and for ten seconds more when it took it just
+    /// before. The API itself makes none below ten minutes.
     pub fn token_for(
         &self,
         namespace: &str,
@@ -233,8 +233,9 @@ impl KubeApi {
             "jsonpath={.metadata.uid}",
         ])?;
         let subject = format!("{namespace}/{account}/{uid}");
-        let life = format!("{}ms", life.as_millis());
-        let token = self.tool(&["token", "--sa", &subject, "--ttl", &life])?;
+        // The server's clock may be wrong by a minute, it thinks.
+        let life = i128::try_from(life.as_millis()).context("cannot use so long a life")? - 60_000;
+        let token = self.tool(&["token", "--sa", &subject, &format!("--ttl={life}ms")])?;
         Ok(token.trim().to_owned())
     }
 

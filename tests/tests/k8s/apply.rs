@@ -1,5 +1,9 @@
 //! A real API server takes every object of every way to install, and has nothing to say about them.
 
+use std::time::Duration;
+
+use tests::wait;
+
 use crate::{
     cluster::{apply, cluster, make_namespace, remove},
     manifests::{VARIANTS, helm, kustomize, kustomize_with, objects, root},
@@ -64,4 +68,46 @@ fn every_manifest_is_taken_without_a_warning() {
         assert!(!objects(&manifests).is_empty(), "{what}");
         remove(server, &manifests);
     }
+}
+
+#[test]
+fn agents_come_to_every_node_whatever_its_taints() {
+    let (server, _guard) = cluster();
+    make_namespace(server);
+    server.add_node("plain").unwrap();
+    server.add_node("tainted").unwrap();
+    for taint in ["kept=for-others:NoSchedule", "going=away:NoExecute"] {
+        server.run(&["taint", "node", "tainted", taint]).unwrap();
+    }
+    let manifests = kustomize("base");
+    apply(server, &manifests, &[]).unwrap();
+    let nodes = || {
+        let list = server.run(&[
+            "-n",
+            "tailrace",
+            "get",
+            "pods",
+            "-l",
+            "app.kubernetes.io/name=tailrace-agent",
+            "-o",
+            r#"jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}"#,
+        ]);
+        let list = list.unwrap();
+        let mut nodes: Vec<String> = list.lines().map(str::to_owned).collect();
+        nodes.sort();
+        nodes
+    };
+    wait::until(Duration::from_secs(60), "an agent on each node", || {
+        (nodes() == ["plain", "tainted"]).then_some(())
+    })
+    .unwrap();
+    // Without a kubelet nobody tells that a pod has ended.
+    remove(server, &manifests);
+    server
+        .run(&["delete", "node", "plain", "tainted", "--wait=false"])
+        .unwrap();
+    let all = ["delete", "pods", "--all", "--force", "--grace-period=0"];
+    server
+        .run(&[&["-n", "tailrace"], &all[..]].concat())
+        .unwrap();
 }

@@ -48,3 +48,20 @@ pub(crate) fn remove(server: &KubeApi, manifests: &str) {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+/// Runs kubectl with a token and nothing else; the error is what the server said.
+pub(crate) fn ask(server: &KubeApi, token: &str, args: &[&str]) -> Result<(), String> {
+    let output = server
+        .kubectl()
+        .env_remove("KUBECONFIG")
+        .args(["--server", &server.url(), "--token", token])
+        .arg("--certificate-authority")
+        .arg(server.ca_file())
+        .args(args)
+        .output()
+        .unwrap();
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}

@@ -15,3 +15,4 @@ mod configurations;
 mod pod_security;
 mod release;
 mod rights;
+mod server;

@@ -3,7 +3,7 @@
 use tests::kube::KubeApi;
 
 use crate::{
-    cluster::{apply, cluster, make_namespace, remove},
+    cluster::{apply, ask, cluster, make_namespace, remove},
     manifests::{kustomize, kustomize_with},
 };
 
@@ -116,19 +116,7 @@ fn the_agent_may_read_pods_and_the_aggregator_nothing() {
 
     // The same with the token that a pod would have.
     let token = server.token("tailrace", "tailrace-agent").unwrap();
-    let ask = |args: &[&str]| {
-        let output = server
-            .kubectl()
-            .env_remove("KUBECONFIG")
-            .args(["--server", &server.url(), "--token", &token])
-            .arg("--certificate-authority")
-            .arg(server.ca_file())
-            .args(args)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        output.status.success().then_some(()).ok_or(said)
-    };
+    let ask = |args: &[&str]| ask(server, &token, args);
     ask(&["get", "pods", "-A", "--field-selector=spec.nodeName=node-1"]).unwrap();
     let error = ask(&["get", "secrets", "-n", "tailrace"]).unwrap_err();
     assert!(
