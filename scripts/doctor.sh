@@ -14,6 +14,10 @@ has_java() { javas | awk -v least="$1" '$1 >= least { found = 1 } END { exit !fo
 
 has_node() { node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'; }
 
+# An older one from 1.21 on fetches the version that a module asks for, unless that is switched off.
+has_go() { go version && v=$(go env GOVERSION) && v=${v#go1.} && v=${v%%[.r]*} &&
+    { [ "$v" -ge "$1" ] || { [ "$v" -ge 21 ] && [ "$(go env GOTOOLCHAIN)" != local ]; }; }; }
+
 install() { # install PACKAGE...: the first that there is
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
     [ -n "${updated:-}" ] || { apt-get update -qq </dev/null >/dev/null 2>&1 || true; updated=1; }
@@ -55,6 +59,9 @@ need "npm" "command -v npm" "it fetches what the web page is built with (comes w
 need "chromium" "command -v chromium" "the web page is tested in it (Debian: chromium)" chromium
 need "python3 with venv" "python3 -c 'import venv, ensurepip'" \
     "schemathesis tests the API with it (Debian: python3-venv)" python3-venv
+need "go 1.26+" "has_go 26" \
+    "the Kubernetes API server of the tests, helm and kustomize are built with it (go.dev/dl; Debian: golang-go)" \
+    golang-go
 # Tools that cargo builds: kept beside the build output, as they take minutes.
 tools=${TAILRACE_CACHE:-$HOME/.cache/tailrace}/tools
 mkdir -p "${tools%/*}"
@@ -81,6 +88,23 @@ else
 fi
 tool cargo-fuzz "fuzz targets are run with it"
 tool cargo-deny "licences and sources of dependencies are checked with it"
+# Tools that Go builds. What Go keeps grows to gigabytes, and is removed with the last of them.
+gotool() { # gotool NAME PACKAGE@VERSION WHY
+    local name=$1 package=$2
+    if PATH="$tools/bin:$PATH" command -v "$name" >/dev/null; then
+        echo "  found    $name"
+    elif mkdir -p "$tools" && echo "    building $name" && CGO_ENABLED=0 GOBIN="$tools/bin" GOFLAGS=-modcacherw \
+        GOCACHE="$tools/go/build" GOMODCACHE="$tools/go/mod" \
+        go install -trimpath -ldflags='-s -w' "$package" </dev/null >"$tools.log" 2>&1; then
+        echo "  installed $name"
+    else
+        echo "  MISSING  $name: $3 (go install $package; what it said: $tools.log)"
+        missing=1
+    fi
+}
+gotool helm helm.sh/helm/v3/cmd/helm@v3.22.0 "the chart is rendered and checked with it"
+gotool kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.8.2 "the manifests are rendered with it"
+rm -rf "$tools/go"
 echo "  JDKs: $(javas | tr '\n' ' ')"
 if [ "$missing" = 1 ]; then
     echo "Tests that need what is missing will fail and say so."

@@ -19,5 +19,10 @@ fn main() -> std::io::Result<()> {
     std::fs::write(
         crate_dir.join("default/aggregator.yaml"),
         config::shipped::<AggregatorConfig>(),
-    )
+    )?;
+    let values = crate_dir.join("../k8s/chart/values.schema.json");
+    let schema = config::chart_schema(&std::fs::read_to_string(&values)?).ok_or_else(|| {
+        std::io::Error::other("cannot find the definitions in values.schema.json")
+    })?;
+    std::fs::write(values, schema)
 }

@@ -10,6 +10,7 @@
 mod credentials;
 mod expand;
 mod fields;
+mod json_schema;
 mod log;
 mod pattern;
 mod problem;
@@ -28,6 +29,7 @@ pub mod agent;
 pub mod aggregator;
 
 pub use credentials::{Credentials, Secret, SecretError, read_secret_file};
+pub use json_schema::chart_schema;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use pattern::PathGlob;
 pub use problem::{Problem, Problems};

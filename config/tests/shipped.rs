@@ -31,6 +31,11 @@ fn generated_files_are_fresh() {
         read("default/aggregator.yaml") == aggregator,
         "aggregator.yaml {HINT}"
     );
+    let values = read("../k8s/chart/values.schema.json");
+    assert!(
+        config::chart_schema(&values).as_ref() == Some(&values),
+        "k8s/chart/values.schema.json {HINT}"
+    );
 }
 
 #[test]

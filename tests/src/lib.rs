@@ -20,11 +20,17 @@ pub mod cache;
 /// Java homes of this machine.
 pub mod jdk;
 
+/// Programs of others.
+pub mod tools;
+
 /// Processes that die with the test.
 pub mod process;
 
 /// OpenSearch and Elasticsearch.
 pub mod server;
+
+/// A Kubernetes API server.
+pub mod kube;
 
 /// The embedded store behind an address of its own.
 pub mod embedded_server;
