@@ -26,7 +26,7 @@ pub use command::{Arguments, Command};
 pub use compress::Compression;
 pub use metadata::NodeMetadata;
 pub use metrics::Metrics;
-pub use pods::NodePods;
+pub use pods::{Known, NodePods};
 pub use run::{check, run, show_status};
 pub use session::{Drained, Session, View};
 pub use settings::{Kubernetes, Settings};

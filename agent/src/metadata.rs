@@ -1,8 +1,9 @@
 //! What is known of a file's container: from its paths, and from the node's pods where they are
 //! watched.
 
+use crate::pods::Known;
 use crate::settings::Kubernetes;
-use k8s::{Place, Pod, Pods};
+use k8s::{Place, Pod};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub struct NodeMetadata {
     fields: BTreeMap<String, String>,
     settings: Arc<[u8]>,
     kubernetes: Kubernetes,
-    pods: Option<Pods>,
+    known: Option<Known>,
     metrics: k8s::Metrics,
     ready: HashMap<PathBuf, Ready>,
     /// Since when files wait for a pod that is not known.
@@ -46,22 +47,31 @@ struct Waiting {
     is_over: bool,
 }
 
+/// What the cluster knows of a file's container.
+#[derive(Debug, Default)]
+struct Found {
+    pod: Option<Arc<Pod>>,
+    /// Labels of its namespace.
+    labels: Option<Arc<BTreeMap<String, String>>>,
+}
+
 /// Metadata as it was made for a file.
 #[derive(Debug)]
 struct Ready {
     pod: Arc<Pod>,
+    labels: Option<Arc<BTreeMap<String, String>>>,
     json: Arc<[u8]>,
     wishes: Wishes,
 }
 
 impl NodeMetadata {
     /// `fields` go along with every file; where a path or a pod says otherwise, it is right. Without
-    /// `pods` paths alone are asked.
+    /// `known` paths alone are asked.
     pub fn new(
         node: impl Into<String>,
         fields: BTreeMap<String, String>,
         kubernetes: Kubernetes,
-        pods: Option<Pods>,
+        known: Option<Known>,
         metrics: k8s::Metrics,
     ) -> Self {
         Self {
@@ -69,7 +79,7 @@ impl NodeMetadata {
             fields,
             settings: [].into(),
             kubernetes,
-            pods,
+            known,
             metrics,
             ready: HashMap::new(),
             waiting: HashMap::new(),
@@ -86,7 +96,9 @@ impl NodeMetadata {
 
     /// Forgets deleted pods of which no file is left, now and then.
     pub fn prune<'a>(&mut self, now: Instant, sources: impl Iterator<Item = &'a Source>) {
-        let Some(pods) = &self.pods else { return };
+        let Some(Known { pods, .. }) = &self.known else {
+            return;
+        };
         if now < self.pruned + PRUNE_INTERVAL {
             return;
         }
@@ -99,19 +111,25 @@ impl NodeMetadata {
         pods.prune(|pod| names.contains(&(pod.namespace.as_str(), pod.name.as_str())));
     }
 
-    /// The pod of a container's files; `Err` while it may still become known.
-    fn pod(&mut self, path: &Path, container: &ContainerPath) -> Result<Option<Arc<Pod>>, ()> {
-        let Some(pods) = &self.pods else {
-            return Ok(None);
+    /// What is known of a container's files; `Err` while more may still become known.
+    fn known(&mut self, path: &Path, container: &ContainerPath) -> Result<Found, ()> {
+        let Some(Known { pods, namespaces }) = &self.known else {
+            return Ok(Found::default());
         };
         let place = Place {
             namespace: &container.namespace,
             pod: &container.pod,
             uid: container.pod_uid.as_deref(),
         };
-        if let Some(pod) = pods.find(place) {
+        let found = Found {
+            pod: pods.find(place),
+            labels: namespaces
+                .as_ref()
+                .and_then(|namespaces| namespaces.labels(&container.namespace)),
+        };
+        if found.pod.is_some() && (found.labels.is_some() || namespaces.is_none()) {
             self.waiting.remove(path);
-            return Ok(Some(pod));
+            return Ok(found);
         }
         let now = Instant::now();
         if self.waiting.len() >= MAX_WAITING {
@@ -128,11 +146,16 @@ impl NodeMetadata {
             waiting.is_over = true;
             self.metrics.unknown_pods.inc();
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Flat ECS keys in sorted order, so that the same file has the same hash everywhere.
-    fn json(&mut self, source: &Source, pod: Option<&Pod>) -> (Vec<u8>, Wishes) {
+    fn json(
+        &mut self,
+        source: &Source,
+        pod: Option<&Pod>,
+        namespace_labels: Option<&BTreeMap<String, String>>,
+    ) -> (Vec<u8>, Wishes) {
         let mut object: BTreeMap<String, Value> = BTreeMap::new();
         for (key, value) in &self.fields {
             object.insert(key.clone(), value.as_str().into());
@@ -158,6 +181,10 @@ impl NodeMetadata {
                 if let Some(restart) = container.restart {
                     let key = "kubernetes.container.restart_count".to_owned();
                     object.insert(key, restart.into());
+                }
+                for (name, value) in namespace_labels.into_iter().flatten() {
+                    let key = format!("kubernetes.namespace_labels.{name}");
+                    object.insert(key, value.as_str().into());
                 }
                 if let Some(pod) = pod {
                     let known = pod.fields(&container.container, &self.kubernetes.steering);
@@ -193,24 +220,31 @@ impl NodeMetadata {
 impl MetadataSource for NodeMetadata {
     fn metadata(&mut self, source: &Source) -> Option<Arc<[u8]>> {
         let Some(container) = &source.container else {
-            return Some(self.json(source, None).0.into());
+            return Some(self.json(source, None, None).0.into());
         };
-        let Some(pod) = self.pod(&source.path, container).ok()? else {
+        let found = self.known(&source.path, container).ok()?;
+        let Found {
+            pod: Some(pod),
+            labels,
+        } = found
+        else {
             self.ready.remove(&source.path);
-            return Some(self.json(source, None).0.into());
+            return Some(self.json(source, None, found.labels.as_deref()).0.into());
         };
         if let Some(ready) = self.ready.get(&source.path)
             && Arc::ptr_eq(&ready.pod, &pod)
+            && ready.labels.as_ref().map(Arc::as_ptr) == labels.as_ref().map(Arc::as_ptr)
         {
             return Some(Arc::clone(&ready.json));
         }
-        let (json, wishes) = self.json(source, Some(&pod));
+        let (json, wishes) = self.json(source, Some(&pod), labels.as_deref());
         let json: Arc<[u8]> = json.into();
         if self.ready.len() >= READY {
             self.ready.clear();
         }
         let ready = Ready {
             pod,
+            labels,
             json: Arc::clone(&json),
             wishes,
         };
@@ -231,8 +265,13 @@ impl MetadataSource for NodeMetadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s::{Pods, namespaces::Namespaces};
 
     fn metadata(fields: &[(&str, &str)], pods: Option<Pods>) -> NodeMetadata {
+        let known = pods.map(|pods| Known {
+            pods,
+            namespaces: None,
+        });
         let fields = fields
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
@@ -241,7 +280,7 @@ mod tests {
             wait: Duration::from_secs(5),
             ..Kubernetes::default()
         };
-        NodeMetadata::new("node-1", fields, kubernetes, pods, k8s::Metrics::default())
+        NodeMetadata::new("node-1", fields, kubernetes, known, k8s::Metrics::default())
     }
 
     fn check(source: &Source, fields: &[(&str, &str)], expected: &str) {
@@ -347,6 +386,22 @@ mod tests {
         };
         assert_eq!(metadata.wishes(&cart("uid-1")), wishes);
         assert_eq!(metadata.metrics.annotations_refused.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn labels_of_namespaces_are_waited_for_and_followed() {
+        let pods = Pods::default();
+        let mut metadata = metadata(&[], Some(pods.clone()));
+        let namespaces = Namespaces::default();
+        metadata.known.as_mut().unwrap().namespaces = Some(namespaces.clone());
+        pods.apply(pod(&[], &[]));
+        assert_eq!(metadata.metadata(&cart("uid-1")), None);
+        for team in ["blue", "red"] {
+            namespaces.apply("shop", [("team".to_owned(), team.to_owned())].into());
+            let json = metadata.metadata(&cart("uid-1")).unwrap();
+            let label = format!(r#""kubernetes.namespace_labels.team":"{team}""#);
+            assert!(String::from_utf8_lossy(&json).contains(&label));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use crate::settings::{access, choice};
 use config::agent::{KubernetesConfig, PodSource};
+use k8s::namespaces::{self, NamespaceWatch, Namespaces};
 use k8s::{Pods, cache, kubelet, watch};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,14 +17,22 @@ const CACHE_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct NodePods {
     config: KubernetesConfig,
-    metrics: k8s::Metrics,
     running: Option<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
-    pods: Pods,
-    tasks: [JoinHandle<()>; 2],
+    known: Known,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What is known of the node's pods. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The pods.
+    pub pods: Pods,
+    /// Labels of namespaces, when they are wanted.
+    pub namespaces: Option<Namespaces>,
 }
 
 impl Drop for Running {
@@ -51,6 +60,19 @@ impl NodePods {
                 Vec::new()
             }));
             let (table, figures) = (pods.clone(), metrics.clone());
+            let labels = &config.namespace_labels;
+            let is_wanted = !labels.include.is_empty() && config.metadata != PodSource::Kubelet;
+            let namespaces = is_wanted.then(Namespaces::default);
+            let mut tasks = Vec::new();
+            if let Some(namespaces) = &namespaces {
+                let watch = NamespaceWatch {
+                    access: access.clone(),
+                    include: labels.include.clone(),
+                    exclude: labels.exclude.clone(),
+                };
+                let (namespaces, figures) = (namespaces.clone(), metrics.clone());
+                tasks.push(tokio::spawn(namespaces::run(watch, namespaces, figures)));
+            }
             let learn = match config.metadata {
                 PodSource::Kubelet => {
                     let poll = kubelet::Poll {
@@ -70,14 +92,14 @@ impl NodePods {
                 }
             };
             let keep = tokio::spawn(keep(pods.clone(), data_dir.to_owned(), metrics.clone()));
+            tasks.extend([learn, keep]);
             Running {
-                pods,
-                tasks: [learn, keep],
+                known: Known { pods, namespaces },
+                tasks,
             }
         });
         Ok(Self {
             config: config.clone(),
-            metrics,
             running,
         })
     }
@@ -87,14 +109,9 @@ impl NodePods {
         self.config == *config
     }
 
-    /// The table; `None` when nobody is asked.
-    pub fn pods(&self) -> Option<Pods> {
-        self.running.as_ref().map(|running| running.pods.clone())
-    }
-
-    /// Its figures.
-    pub fn metrics(&self) -> &k8s::Metrics {
-        &self.metrics
+    /// What is known; `None` when nobody is asked.
+    pub fn known(&self) -> Option<Known> {
+        self.running.as_ref().map(|running| running.known.clone())
     }
 }
 

@@ -142,7 +142,7 @@ fn start(config: &AgentConfig, metrics: &Metrics, pods: &NodePods) -> anyhow::Re
         Settings::from(config),
         Arc::new(SystemClock::new()),
         metrics.clone(),
-        pods.pods(),
+        pods.known(),
     )
 }
 

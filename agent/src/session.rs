@@ -10,6 +10,7 @@ use crate::compress::Compressor;
 use crate::exchange::{self, Answered, Connection, ExchangeError};
 use crate::metadata::NodeMetadata;
 use crate::metrics::Metrics;
+use crate::pods::Known;
 use crate::resolve::{self, Addresses, Resolver};
 use crate::settings::Settings;
 use crate::token::Token;
@@ -18,7 +19,6 @@ use anyhow::Context;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use k8s::Pods;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
@@ -134,8 +134,8 @@ enum Event {
 }
 
 impl Session {
-    /// Opens the journal and begins to look for files. Runs within a tokio runtime. `pods` are the
-    /// node's, where somebody tells of them.
+    /// Opens the journal and begins to look for files. Runs within a tokio runtime. `known` is what
+    /// is known of the node's pods, where somebody tells of them.
     ///
     /// # Errors
     /// When the data directory cannot be used or an option is wrong.
@@ -143,7 +143,7 @@ impl Session {
         settings: Settings,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
-        pods: Option<Pods>,
+        known: Option<Known>,
     ) -> anyhow::Result<Self> {
         let kubernetes = metrics.kubernetes.clone();
         let wake = Arc::new(Notify::new());
@@ -188,7 +188,7 @@ impl Session {
                 settings.tail.node.clone(),
                 settings.fields.clone(),
                 settings.kubernetes.clone(),
-                pods,
+                known,
                 kubernetes,
             ),
             resolver,

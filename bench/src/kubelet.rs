@@ -68,8 +68,37 @@ impl Kubelet {
         self.start(ns, pod, container, Format::Docker)
     }
 
+    /// Starts a container of a pod that an API server knows by `uid`: an empty CRI log.
+    pub fn container_of(
+        &mut self,
+        ns: &str,
+        pod: &str,
+        uid: &str,
+        container: &str,
+    ) -> io::Result<Container> {
+        self.start_of(ns, pod, uid.to_owned(), container, Format::Cri)
+    }
+
     fn start(&mut self, ns: &str, pod: &str, name: &str, format: Format) -> io::Result<Container> {
         let pod_uid = format!("{}-{}-4000-8000-{}", self.hex(8), self.hex(4), self.hex(12));
+        self.start_of(ns, pod, pod_uid, name, format)
+    }
+
+    /// Deletes what a pod has logged, as the kubelet does after the pod.
+    pub fn delete(&self, container: &Container) -> io::Result<()> {
+        fs::remove_file(&container.link)?;
+        let (ns, pod, uid) = (&container.namespace, &container.pod, &container.pod_uid);
+        fs::remove_dir_all(self.root.join(format!("pods/{ns}_{pod}_{uid}")))
+    }
+
+    fn start_of(
+        &mut self,
+        ns: &str,
+        pod: &str,
+        pod_uid: String,
+        name: &str,
+        format: Format,
+    ) -> io::Result<Container> {
         let container_id = self.hex(64);
         let in_pod = self.root.join(format!("pods/{ns}_{pod}_{pod_uid}/{name}"));
         fs::create_dir_all(&in_pod)?;

@@ -15,7 +15,7 @@ use crate::units::ByteSize;
 use crate::url::HttpUrl;
 
 pub use kubernetes::{
-    Annotation, AnnotationsConfig, KubernetesConfig, LabelsConfig, PodSource, SteeringConfig,
+    Annotation, ChosenConfig, KubernetesConfig, LabelsConfig, PodSource, SteeringConfig,
 };
 
 choice! {

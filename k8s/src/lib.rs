@@ -9,6 +9,7 @@ mod client;
 mod fields;
 pub mod kubelet;
 mod metrics;
+pub mod namespaces;
 mod object;
 mod owner;
 mod pod;

@@ -83,7 +83,7 @@ fn fits(name: &str, patterns: &[String]) -> bool {
         })
 }
 
-fn chosen(
+pub(crate) fn chosen(
     from: Option<BTreeMap<String, String>>,
     wanted: &[String],
     unwanted: &[String],

@@ -65,7 +65,10 @@ section! {
         /// Labels of pods that become fields.
         labels: LabelsConfig = LabelsConfig::default(),
         /// Annotations of pods that become fields. Those that steer are never copied.
-        annotations: AnnotationsConfig = AnnotationsConfig::default(),
+        annotations: ChosenConfig = ChosenConfig::default(),
+        /// Labels of namespaces that become fields. Each agent then watches all namespaces, and its
+        /// role has to allow that. Not with `metadata: kubelet`, which does not know them.
+        namespace_labels: ChosenConfig = ChosenConfig::default(),
         /// Which namespaces may steer by annotations, and what. The first entry that names a
         /// namespace counts; one that none names may do nothing. Without it all may do all.
         steering: Option<Vec<SteeringConfig>> = None
@@ -86,9 +89,8 @@ section! {
 }
 
 section! {
-    /// Annotations of pods that become fields; a name that ends with `*` is the beginning of names.
-    /// Those that steer are never copied.
-    pub struct AnnotationsConfig {
+    /// Names of labels or annotations; one that ends with `*` is the beginning of names.
+    pub struct ChosenConfig {
         /// Those that are taken.
         include: Vec<String> = Vec::new() => Rule::example("[team, example.com/*]"),
         /// Those that are left out nevertheless.
@@ -114,6 +116,12 @@ impl Check for KubernetesConfig {
                 "goes with `metadata: kubelet` alone: the API server has a good certificate",
             );
         }
+        if self.metadata == PodSource::Kubelet && !self.namespace_labels.include.is_empty() {
+            at.problem(
+                "namespace_labels",
+                "the kubelet does not know them: use `metadata: watch`",
+            );
+        }
         if self.metadata == PodSource::Paths && self.url.is_some() {
             at.problem("url", "is asked nothing with `metadata: paths`");
         }
@@ -122,6 +130,6 @@ impl Check for KubernetesConfig {
 
 impl Check for LabelsConfig {}
 
-impl Check for AnnotationsConfig {}
+impl Check for ChosenConfig {}
 
 impl Check for SteeringConfig {}

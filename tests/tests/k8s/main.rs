@@ -13,6 +13,7 @@ mod chart;
 mod compose;
 mod configurations;
 mod pod_security;
+mod pods;
 mod release;
 mod rights;
 mod server;

@@ -1,0 +1,400 @@
+//! The agent against a real API server: fields, annotations, deletion, outages, churn.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use bench::{container_log::Iostream, kubelet::Container};
+use serde_json::Value;
+use tests::{
+    agent::Agent,
+    aggregator::Aggregator,
+    kube::{
+        KubeApi,
+        node::{Namespace, PodSpec},
+    },
+    scene::Scene,
+    server::Server,
+    verdict::{field, text},
+    wait,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn lines(container: &mut Container, said: &str, n_lines: u32) {
+    for n in 0..n_lines {
+        let line = format!("{said} {n}");
+        container
+            .log
+            .line(Iostream::Stdout, line.as_bytes())
+            .unwrap();
+    }
+}
+
+/// The documents of a query, once there are so many.
+fn documents(scene: &Scene, index: &str, query: &str, n: u64) -> Vec<Value> {
+    scene.documents.wait_count(index, query, n, LIMIT).unwrap();
+    let query = serde_json::json!({"query_string": {"query": query}});
+    let hits = scene.documents.matching(index, &query).unwrap();
+    hits.iter().map(|hit| hit["_source"].clone()).collect()
+}
+
+fn stage(scene: &Scene, namespace: &Namespace<'_>) -> (Aggregator, Agent) {
+    let aggregator = scene.start_aggregator().unwrap();
+    let setup = namespace.agent_setup(scene, &aggregator.url()).unwrap();
+    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+    (aggregator, agent)
+}
+
+#[test]
+fn lines_have_the_fields_of_their_pods() {
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "fields").unwrap();
+    namespace.allow().unwrap();
+    let mut scene = Scene::new("podfields", Server::shared().unwrap()).unwrap();
+    let (_aggregator, agent) = stage(&scene, &namespace);
+
+    // A real Deployment, whose pods have names that nobody chose.
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  \
+        selector: {matchLabels: {app: web}}\n  template:\n    metadata:\n      \
+        labels: {app: web, app.kubernetes.io/component: front}\n    spec:\n      \
+        nodeName: node-1\n      automountServiceAccountToken: false\n      \
+        containers: [{name: nginx, image: 'nginx:1.27'}]\n";
+    let output = server
+        .run_on(deployment, &["-n", "fields", "apply"])
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let pods = wait::until_ok(LIMIT, "the Deployment's pod", || {
+        let pods = namespace.uids()?;
+        anyhow::ensure!(!pods.is_empty(), "none yet");
+        Ok(pods)
+    });
+    let (pod, uid) = pods.unwrap().remove(0);
+    let mut web = scene
+        .kubelet
+        .container_of("fields", &pod, &uid, "nginx")
+        .unwrap();
+    lines(&mut web, "hello", 3);
+    let found = documents(&scene, &scene.data_stream(), "message:hello", 3);
+    for document in &found {
+        for (name, value) in [
+            ("kubernetes.namespace", "fields"),
+            ("kubernetes.pod.name", pod.as_str()),
+            ("kubernetes.pod.uid", uid.as_str()),
+            ("kubernetes.container.name", "nginx"),
+            ("kubernetes.node.name", "node-1"),
+            ("kubernetes.deployment.name", "web"),
+            ("kubernetes.labels.app", "web"),
+            ("container.image.name", "nginx:1.27"),
+            ("container.id", web.container_id.as_str()),
+            ("service.name", "web"),
+        ] {
+            assert_eq!(text(document, name), value, "{name} of {document}");
+        }
+        // Beside `app`: the dots of a label's own name are none of the document's.
+        let labels = field(document, "kubernetes.labels").unwrap();
+        assert_eq!(labels["app_kubernetes_io/component"], "front", "{labels}");
+        assert!(labels.get("pod-template-hash").is_none(), "{labels}");
+    }
+    let metrics = agent.metrics().unwrap();
+    assert_eq!(metrics.count("agent_kubernetes_up", &[]), 1);
+    assert_eq!(metrics.count("agent_kubernetes_unknown_pods_total", &[]), 0);
+
+    // The agent asked for no more than its node's pods.
+    let log = std::fs::read_to_string(server.audit_log()).unwrap();
+    let of_agent = log
+        .lines()
+        .filter(|line| line.contains("serviceaccount:fields:agent"));
+    let uris: Vec<Value> = of_agent
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["requestURI"].take())
+        .collect();
+    assert!(!uris.is_empty());
+    for uri in uris {
+        let uri = uri.as_str().unwrap_or_default().to_owned();
+        let is_own = uri.starts_with("/api/v1/pods?") && uri.contains("spec.nodeName%3Dnode-1");
+        assert!(is_own, "{uri}");
+    }
+}
+
+#[test]
+fn annotations_steer_while_lines_come() {
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "steer").unwrap();
+    namespace.allow().unwrap();
+    let mut scene = Scene::new("podsteer", Server::shared().unwrap()).unwrap();
+    let rules = scene.dir("rules");
+    std::fs::create_dir_all(&rules).unwrap();
+    let rule = "name: orders\nmatch: {annotations: {tailrace.io/parser: orders}}\n\
+        steps: [{pattern: 'order <order.id> <order.state>'}]\n";
+    std::fs::write(rules.join("orders.yaml"), rule).unwrap();
+    let setup = scene.aggregator_setup();
+    let setup = setup.with("rules", &format!("['{}']", rules.display()));
+    let aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
+    let setup = namespace.agent_setup(&scene, &aggregator.url()).unwrap();
+    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+
+    let spec = PodSpec::new("shop", &["web", "sidecar"])
+        .annotations("{tailrace.io/exclude.sidecar: 'true', fluentbit.io/exclude-web: 'false'}");
+    let mut made = namespace.start(&mut scene, &spec).unwrap();
+    let mut sidecar = made.pop().unwrap();
+    let mut web = made.pop().unwrap();
+    lines(&mut sidecar, "noise", 500);
+    lines(&mut web, "order 1 plain", 1);
+    let index = scene.data_stream();
+    let before = documents(&scene, &index, "plain", 1);
+    assert!(field(&before[0], "attributes").is_none(), "{}", before[0]);
+    wait::until_ok(LIMIT, "the sidecar's lines to be passed over", || {
+        let metrics = agent.metrics()?;
+        let excluded = metrics.count("tail_bytes_excluded_total", &[("namespace", "steer")]);
+        let size: u64 = sidecar.log.sizes().iter().sum();
+        anyhow::ensure!(excluded == size, "{excluded} of {size} bytes");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(scene.documents.count(&index, "noise").unwrap(), 0);
+
+    // From now on: another rule, another data stream, and events of several lines.
+    namespace
+        .run(&[
+            "annotate",
+            "pod",
+            "shop",
+            "tailrace.io/parser=orders",
+            "tailrace.io/dataset.web=shop.orders",
+            "tailrace.io/multiline.web={start: '^order '}",
+        ])
+        .unwrap();
+    let other = format!("logs-shop.orders-{}", scene.namespace());
+    let mut n = 1;
+    let found = wait::until_ok(LIMIT, "a line under the new annotations", || {
+        n += 1;
+        let event = format!("order {n} paid\ndetail of {n}");
+        for line in event.lines() {
+            web.log.line(Iostream::Stdout, line.as_bytes())?;
+        }
+        wait::let_pass(Duration::from_millis(500));
+        let count = scene.documents.count(&other, "*")?;
+        anyhow::ensure!(count > 0, "none in {other}");
+        let found = scene.documents.all(&other)?;
+        Ok(found[0]["_source"].clone())
+    })
+    .unwrap();
+    assert_eq!(text(&found, "tailrace.rule"), "orders", "{found}");
+    assert_eq!(text(&found, "attributes.order.state"), "paid", "{found}");
+    assert!(text(&found, "message").contains("\ndetail of"), "{found}");
+
+    // What cannot be done is told and ignored.
+    let annotate = |text: &str| namespace.run(&["annotate", "--overwrite", "pod", "shop", text]);
+    annotate("tailrace.io/sample.web=lots").unwrap();
+    wait::until_ok(LIMIT, "the bad annotation to be told", || {
+        lines(&mut web, "order 9 late", 1);
+        wait::let_pass(Duration::from_millis(200));
+        let metrics = agent.metrics()?;
+        let refused = metrics.count("agent_kubernetes_annotations_refused_total", &[]);
+        anyhow::ensure!(refused == 1, "{refused}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn pods_that_are_gone_keep_their_fields_while_the_server_is_away() {
+    let mut server = KubeApi::start().unwrap();
+    let mut scene = Scene::new("podgone", Server::shared().unwrap()).unwrap();
+    let index = scene.data_stream();
+    let (_aggregator, mut agent, mut first);
+    {
+        let namespace = Namespace::new(&server, "gone").unwrap();
+        namespace.allow().unwrap();
+        (_aggregator, agent) = stage(&scene, &namespace);
+        let spec = PodSpec::new("one", &["c"]).labels("{pod: one}");
+        first = namespace.start(&mut scene, &spec).unwrap().remove(0);
+        lines(&mut first, "before", 2);
+        documents(&scene, &index, "message:before", 2);
+        namespace.delete("one").unwrap();
+    }
+    // Deleted in the API, its files still there; the agent starts anew and nobody tells it of pods.
+    wait::until_ok(LIMIT, "the deletion to be known", || {
+        let metrics = agent.metrics()?;
+        let deleted = metrics.count("agent_kubernetes_deleted_pods", &[]);
+        anyhow::ensure!(deleted == 1, "{deleted} deleted pods");
+        Ok(())
+    })
+    .unwrap();
+    agent.kill().unwrap();
+    server.stop().unwrap();
+    agent.start_again().unwrap();
+    lines(&mut first, "away", 2);
+    let found = documents(&scene, &index, "message:away", 2);
+    assert!(
+        found
+            .iter()
+            .all(|it| text(it, "kubernetes.labels.pod") == "one"),
+        "{found:?}"
+    );
+
+    // Lines of a pod that nobody can tell of go by their path, after a while.
+    let mut unknown = scene
+        .kubelet
+        .container_of("gone", "two", "4242-uid", "c")
+        .unwrap();
+    lines(&mut unknown, "unknown", 2);
+    let found = documents(&scene, &index, "message:unknown", 2);
+    assert!(
+        found
+            .iter()
+            .all(|it| text(it, "kubernetes.pod.name") == "two")
+    );
+    let metrics = agent.metrics().unwrap();
+    assert_eq!(metrics.count("agent_kubernetes_up", &[]), 0);
+    assert!(metrics.count("agent_kubernetes_errors_total", &[]) > 0);
+    assert_eq!(metrics.count("agent_kubernetes_unknown_pods_total", &[]), 1);
+
+    // The server is back: so are the fields of new pods.
+    server.start_again().unwrap();
+    let namespace = Namespace::new(&server, "back").unwrap();
+    let spec = PodSpec::new("three", &["c"]).labels("{pod: three}");
+    let mut third = namespace.start(&mut scene, &spec).unwrap().remove(0);
+    wait::until_ok(LIMIT, "the watch to be back", || {
+        let up = agent.metrics()?.count("agent_kubernetes_up", &[]);
+        anyhow::ensure!(up == 1, "it is not");
+        Ok(())
+    })
+    .unwrap();
+    lines(&mut third, "again", 2);
+    let found = documents(&scene, &index, "message:again", 2);
+    assert!(
+        found
+            .iter()
+            .all(|it| text(it, "kubernetes.labels.pod") == "three"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn without_rights_lines_flow_by_their_paths_until_there_are_some() {
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "norights").unwrap();
+    let mut scene = Scene::new("podrights", Server::shared().unwrap()).unwrap();
+    let aggregator = scene.start_aggregator().unwrap();
+    let mut setup = namespace.agent_setup(&scene, &aggregator.url()).unwrap();
+    for (_, value) in &mut setup.more {
+        *value = value.replace("wait: 20s", "wait: 2s");
+    }
+    let mut agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+    let spec = PodSpec::new("one", &["c"]).labels("{pod: one}");
+    let mut container = namespace.start(&mut scene, &spec).unwrap().remove(0);
+    lines(&mut container, "plain", 2);
+    let index = scene.data_stream();
+    let found = documents(&scene, &index, "message:plain", 2);
+    assert!(
+        found
+            .iter()
+            .all(|it| field(it, "kubernetes.labels").is_none()
+                && text(it, "kubernetes.pod.name") == "one"),
+        "{found:?}"
+    );
+    let log = agent.log_text();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("cannot learn of the node's pods"));
+    let told: Vec<&str> = told.collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("ClusterRole") && told[0].contains("403"),
+        "{told:?}"
+    );
+
+    namespace.allow().unwrap();
+    wait::until_ok(LIMIT, "the pods to be known", || {
+        let up = agent.metrics()?.count("agent_kubernetes_up", &[]);
+        anyhow::ensure!(up == 1, "they are not");
+        Ok(())
+    })
+    .unwrap();
+    lines(&mut container, "labelled", 2);
+    let found = documents(&scene, &index, "message:labelled", 2);
+    assert!(
+        found
+            .iter()
+            .all(|it| text(it, "kubernetes.labels.pod") == "one"),
+        "{found:?}"
+    );
+    agent.terminate(wait::END).unwrap();
+}
+
+/// 110 pods on the node all the time, each gone after some seconds: every line once, the first ones
+/// too, each with the label of its own pod.
+#[test]
+fn every_line_of_churning_pods_has_its_own_pods_fields() {
+    const AT_A_TIME: usize = 110;
+    const LENGTH: Duration = Duration::from_secs(45);
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "churn").unwrap();
+    namespace.allow().unwrap();
+    let mut scene = Scene::new("podchurn", Server::shared().unwrap()).unwrap();
+    let (_aggregator, agent) = stage(&scene, &namespace);
+    let started = SystemTime::now();
+    let mut all = Vec::new();
+    let mut round = 0;
+    while started.elapsed().unwrap() < LENGTH {
+        let specs: Vec<PodSpec> = (0..AT_A_TIME)
+            .map(|n| {
+                let name = format!("pod-{round}-{n}");
+                PodSpec::new(&name, &["c"]).labels(&format!("{{of: {name}}}"))
+            })
+            .collect();
+        let uids = namespace.create(&specs).unwrap();
+        let mut containers: Vec<Container> = specs
+            .iter()
+            .zip(&uids)
+            .map(|(spec, uid)| {
+                let kubelet = &mut scene.kubelet;
+                kubelet.container_of("churn", &spec.name, uid, "c").unwrap()
+            })
+            .collect();
+        for n in 0..20 {
+            for container in &mut containers {
+                let line = format!("line {n} of {}", container.pod);
+                container
+                    .log
+                    .line(Iostream::Stdout, line.as_bytes())
+                    .unwrap();
+            }
+            wait::let_pass(Duration::from_millis(100));
+        }
+        // The API forgets them at once, the kubelet their files a little later.
+        let now = ["--all", "--grace-period=0", "--force", "--wait=false"];
+        namespace
+            .run(&[&["delete", "pods"][..], &now].concat())
+            .unwrap();
+        if let Some(before) = all.len().checked_sub(AT_A_TIME) {
+            for container in &all[before..] {
+                scene.kubelet.delete(container).unwrap();
+            }
+        }
+        all.extend(containers);
+        round += 1;
+    }
+    assert!(round >= 2, "{round} rounds only");
+    let verdict = scene.wait_verdict(&all, LIMIT).unwrap();
+    verdict.assert_clean();
+    let hits = scene.documents.all(&scene.data_stream()).unwrap();
+    let mut wrong: HashMap<String, usize> = HashMap::new();
+    for hit in &hits {
+        let document = &hit["_source"];
+        let pod = text(document, "kubernetes.pod.name");
+        if text(document, "kubernetes.labels.of") != pod {
+            *wrong.entry(pod.to_owned()).or_default() += 1;
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}: {wrong:?}",
+        wrong.len(),
+        all.len()
+    );
+    let metrics = agent.metrics().unwrap();
+    assert_eq!(metrics.sum("tail_bytes_lost_total", &[]), 0.0);
+}
