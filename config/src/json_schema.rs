@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn definitions_are_replaced_and_nothing_else() {
         let values = "{\n  \"definitions\": {\n    \"agentConfig\": {\n      \"a\": {}\n    },\n    \
-                      \"aggregatorConfig\": {\n    }\n  }\n}\n";
+                      \"aggregatorConfig\": {\n      \"a\": {}\n    }\n  }\n}\n";
         let made = chart_schema(values).unwrap();
         assert!(made.starts_with("{\n  \"definitions\": {\n    \"agentConfig\": {\n"));
         assert!(made.ends_with("\n    }\n  }\n}\n"), "{made}");

@@ -21,7 +21,6 @@ use anyhow::{Context, bail, ensure};
 use crate::{
     process::{Process, free_port},
     scratch::Scratch,
-    wait,
 };
 
 /// The longest the server may take to be ready, on a busy machine, the build not counted.
@@ -257,7 +256,7 @@ impl KubeApi {
         stdout_of(args, &output)
     }
 
-    /// Makes a node that is ready, so that pods can be bound to it.
+    /// Makes a node that is ready, so that pods can be bound to it; one that is there stays.
     pub fn add_node(&self, name: &str) -> anyhow::Result<()> {
         let manifest = format!(
             "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n  \
@@ -277,11 +276,13 @@ impl KubeApi {
             "-p",
             status,
         ])?;
-        // Given to each new node; the controller that would take it away does not run here.
-        wait::until_ok(START, "the taint of a new node", || {
-            self.run(&["taint", "node", name, "node.kubernetes.io/not-ready-"])
-        })?;
-        Ok(())
+        // Given to each new node; the controller that would take it away does not run here. A node
+        // that was made before has it no more.
+        let taint = "node.kubernetes.io/not-ready";
+        match self.run(&["taint", "node", name, &format!("{taint}-")]) {
+            Err(error) if !error.to_string().contains("not found") => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The folder of its data, keys and logs.

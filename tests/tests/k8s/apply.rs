@@ -76,6 +76,7 @@ fn agents_come_to_every_node_whatever_its_taints() {
     make_namespace(server);
     server.add_node("plain").unwrap();
     server.add_node("tainted").unwrap();
+    server.add_node("plain").unwrap();
     for taint in ["kept=for-others:NoSchedule", "going=away:NoExecute"] {
         server.run(&["taint", "node", "tainted", taint]).unwrap();
     }
