@@ -96,6 +96,16 @@ pub(crate) fn chosen(
 }
 
 impl Pod {
+    /// Reads a pod as the API server writes it, JSON.
+    ///
+    /// # Errors
+    /// When it is no pod.
+    pub fn read(json: &[u8], choice: &Choice) -> Result<Self, serde_json::Error> {
+        let object = serde_json::from_slice(json)?;
+        let what = "a pod without name or uid";
+        Self::of(object, choice).ok_or_else(|| serde::de::Error::custom(what))
+    }
+
     /// What is kept of a pod; `None` when it has no name or uid, which no server sends.
     pub(crate) fn of(object: PodObject, choice: &Choice) -> Option<Self> {
         let meta = object.metadata;
