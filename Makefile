@@ -16,7 +16,7 @@ SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECO
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 
-.PHONY: help run test unit e2e faulttests faults soak bench bench-rules bench-search lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e faulttests faults soak bench bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ bench-rules: prune ## record to document: MB of log per CPU-second, one thread, 
 
 bench-search: prune ## loading and searching, the embedded store beside OpenSearch; DOCS=1000000
 	cargo run --profile fast -q -p tests --bin tailrace-search-bench -- --docs $(or $(DOCS),1000000)
+
+bench-kube: prune ## what the agents of many nodes cost the API server; NODES=200
+	cargo run --profile fast -q -p tests --bin tailrace-kube-load -- --nodes $(or $(NODES),200)
 
 lint: prune ## formatting, clippy and documentation, warnings refused
 	cargo fmt --all --check

@@ -103,6 +103,12 @@ impl KubeApi {
         self.port
     }
 
+    /// The server's process.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        let api = self.api.as_ref().context("the server does not run")?;
+        Ok(api.pid())
+    }
+
     /// Its base URL.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
