@@ -87,6 +87,14 @@ impl<'a> Namespace<'a> {
         })
     }
 
+    /// One that was made before, of a server that was started again.
+    pub fn known(server: &'a KubeApi, name: &str) -> Self {
+        Self {
+            server,
+            name: name.to_owned(),
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

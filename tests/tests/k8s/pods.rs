@@ -6,6 +6,7 @@ use std::{
 };
 
 use bench::{container_log::Iostream, kubelet::Container};
+use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
     agent::Agent,
@@ -19,6 +20,8 @@ use tests::{
     verdict::{field, text},
     wait,
 };
+
+use crate::cluster::ask;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -325,6 +328,65 @@ fn without_rights_lines_flow_by_their_paths_until_there_are_some() {
         "{found:?}"
     );
     agent.terminate(wait::END).unwrap();
+}
+
+/// What the watch knew last is forgotten by the server (410), and its token is over.
+#[test]
+fn a_version_that_is_too_old_and_a_renewed_token_are_got_over() {
+    let mut server = KubeApi::start_with(&["--watch-cache=false"]).unwrap();
+    let mut scene = Scene::new("podrenew", Server::shared().unwrap()).unwrap();
+    let index = scene.data_stream();
+    let (_aggregator, agent, first_token);
+    {
+        let namespace = Namespace::new(&server, "renew").unwrap();
+        namespace.allow().unwrap();
+        let aggregator = scene.start_aggregator().unwrap();
+        let setup = namespace.agent_setup(&scene, &aggregator.url()).unwrap();
+        let life = Duration::from_secs(30);
+        first_token = server.token_for("renew", "agent", life).unwrap();
+        std::fs::write(scene.dir("token"), &first_token).unwrap();
+        agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+        _aggregator = aggregator;
+        wait::until_ok(LIMIT, "the pods to be known", || {
+            let lists = agent.metrics()?.count("agent_kubernetes_lists_total", &[]);
+            anyhow::ensure!(lists == 1, "{lists} lists");
+            Ok(())
+        })
+        .unwrap();
+        // As the kubelet does before the old one is over.
+        let token = server.token("renew", "agent").unwrap();
+        std::fs::write(scene.dir("token"), token).unwrap();
+        agent.signal(Signal::STOP).unwrap();
+    }
+    server.kill().unwrap();
+    server.start_again().unwrap();
+    let namespace = Namespace::known(&server, "renew");
+    let spec = PodSpec::new("one", &["c"]).labels("{pod: one}");
+    let mut container = namespace.start(&mut scene, &spec).unwrap().remove(0);
+    server.compact().unwrap();
+    wait::until_ok(LIMIT, "the first token to be over", || {
+        let answer = ask(&server, &first_token, &["get", "pods"]);
+        let is_over = answer.is_err_and(|error| error.contains("Unauthorized"));
+        anyhow::ensure!(is_over, "it is still taken");
+        Ok(())
+    })
+    .unwrap();
+    agent.signal(Signal::CONT).unwrap();
+    // The client reads its token again once a minute.
+    wait::until_ok(2 * LIMIT, "another list", || {
+        let lists = agent.metrics()?.count("agent_kubernetes_lists_total", &[]);
+        anyhow::ensure!(lists >= 2, "{lists} lists");
+        Ok(())
+    })
+    .unwrap();
+    lines(&mut container, "hello", 2);
+    let found = documents(&scene, &index, "message:hello", 2);
+    assert!(
+        found
+            .iter()
+            .all(|it| text(it, "kubernetes.labels.pod") == "one"),
+        "{found:?}"
+    );
 }
 
 /// 110 pods on the node all the time, each gone after some seconds: every line once, the first ones
