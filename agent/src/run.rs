@@ -34,7 +34,7 @@ fn load(path: &Path) -> anyhow::Result<AgentConfig> {
     config::load(path, &Environment::process()).map_err(|problems| anyhow::anyhow!("{problems}"))
 }
 
-/// The text that `status` prints: asks the agent at `address`, by default at `listen` of the
+/// The text that `status` prints: asks_for_pods the agent at `address`, by default at `listen` of the
 /// configuration file, and where there is none at the usual address.
 ///
 /// # Errors
@@ -97,7 +97,8 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
         "agent started"
     );
     loop {
-        let pages = Pages::serve(&listener, &session.view(), &metrics, &config.node_name)?;
+        let (view, asks_for_pods) = (session.view(), pods.known().is_some());
+        let pages = Pages::serve(&listener, &view, &metrics, &config.node_name, asks_for_pods)?;
         let next = run_session(&mut session, &mut signals, path, &config, &metrics).await;
         let Some(next) = next else {
             stop(session, &config).await?;
@@ -288,10 +289,11 @@ impl Pages {
         view: &View,
         metrics: &Metrics,
         node: &str,
+        asks_for_pods: bool,
     ) -> anyhow::Result<Self> {
         let listener = listener.try_clone().context("cannot listen")?;
         let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
-        let endpoints = Arc::new(endpoints(view, metrics, node)?);
+        let endpoints = Arc::new(endpoints(view, metrics, node, asks_for_pods)?);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(telemetry::http::serve(listener, endpoints, async {
             // The sender's end says the same as its message.
@@ -308,7 +310,13 @@ impl Pages {
     }
 }
 
-fn endpoints(view: &View, metrics: &Metrics, node: &str) -> anyhow::Result<Endpoints> {
+fn endpoints(
+    view: &View,
+    metrics: &Metrics,
+    node: &str,
+    asks_for_pods: bool,
+) -> anyhow::Result<Endpoints> {
+    let kubernetes = asks_for_pods.then(|| metrics.kubernetes.clone());
     let mut registry = Registry::default();
     telemetry::process::register(&mut registry);
     let own = registry.sub_registry_with_prefix("tailrace_agent");
@@ -328,5 +336,7 @@ fn endpoints(view: &View, metrics: &Metrics, node: &str) -> anyhow::Result<Endpo
     Ok(Endpoints::new(registry)
         .ready_when("journal", move || status::can_journal(&journal))
         .ready_when("aggregators", move || status::can_send(&aggregators))
-        .page("/status", move || status::page(&page, &node)))
+        .page("/status", move || {
+            status::page(&page, &node, kubernetes.as_ref())
+        }))
 }

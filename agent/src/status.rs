@@ -13,7 +13,7 @@ use telemetry::table::{self, Table};
 use tokio::time::Instant;
 
 /// The page `/status`.
-pub(crate) fn page(view: &View, node: &str) -> String {
+pub(crate) fn page(view: &View, node: &str, kubernetes: Option<&k8s::Metrics>) -> String {
     let shared = view.lock();
     let lag = shared.tailer.as_ref().map(Tailer::lag).unwrap_or_default();
     json!({
@@ -26,9 +26,20 @@ pub(crate) fn page(view: &View, node: &str) -> String {
         "aggregators": aggregators(&shared),
         "streams": streams(&shared),
         "lost_bytes": shared.tailer.as_ref().map_or(0, Tailer::bytes_lost),
+        "kubernetes": kubernetes.map(pods),
         "losses": losses(&shared),
     })
     .to_string()
+}
+
+/// Whether pods are known; `None` when nobody is asked.
+fn pods(metrics: &k8s::Metrics) -> Value {
+    json!({
+        "answers": metrics.up.get() == 1,
+        "pods": metrics.pods.get(),
+        "deleted_pods": metrics.deleted_pods.get(),
+        "unknown_pods": metrics.unknown_pods.get(),
+    })
 }
 
 fn losses(shared: &Shared) -> Vec<Value> {
@@ -191,6 +202,22 @@ pub(crate) fn table(status: &Value, max_files: usize) -> String {
         write!(out, "\njournal cannot be written: {problem}").ok();
     }
 
+    if let Some(kubernetes) = status.get("kubernetes").filter(|it| it.is_object()) {
+        let answers = kubernetes.get("answers").and_then(Value::as_bool);
+        let source = match answers {
+            Some(true) => "",
+            _ => " (the server does not answer: see the log)",
+        };
+        write!(
+            out,
+            "\n{} pods known{source}, {} deleted ones are still read, {} containers went by their paths",
+            number(kubernetes, "pods"),
+            number(kubernetes, "deleted_pods"),
+            number(kubernetes, "unknown_pods"),
+        )
+        .ok();
+    }
+
     let mut aggregators = Table::new(&["AGGREGATOR", "OUTSTANDING", "FAILURES", "RETRY IN"]);
     for aggregator in list("aggregators") {
         aggregators.row(&[
@@ -302,6 +329,12 @@ mod tests {
 
     #[test]
     fn an_empty_status_is_a_table_too() {
+        let pods = json!({"kubernetes": {"answers": false, "pods": 3, "deleted_pods": 1}});
+        let text = super::table(&pods, 10);
+        assert!(
+            text.contains("3 pods known (the server does not answer"),
+            "{text}"
+        );
         assert!(table(&json!({}), 10).contains("no address of an aggregator is known"));
     }
 }

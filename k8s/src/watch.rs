@@ -31,6 +31,8 @@ const PAGE: u32 = 200;
 /// Before the first list where pods of an earlier run are known: agents of many nodes that start
 /// together are spread over this time.
 const SPREAD: Duration = Duration::from_secs(5);
+/// Without an error for so long the watch is there: pauses between tries are shorter.
+const QUIET: Duration = Duration::from_secs(60);
 /// Before a client is made again: its files may come late.
 const CLIENT_PAUSE: Duration = Duration::from_secs(5);
 
@@ -65,12 +67,14 @@ pub async fn run(watch: Watch, pods: Pods, metrics: Metrics) {
     };
     let api = Api::<PodObject>::all(client);
     let mut events = pin!(watcher(api, config).default_backoff());
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                take(event, &watch.choice, &pods, &metrics, &mut trouble);
-            }
-            Err(error) => trouble.begin(&chain(&error)),
+    loop {
+        match tokio::time::timeout(QUIET, events.next()).await {
+            Ok(Some(Ok(event))) => take(event, &watch.choice, &pods, &metrics, &mut trouble),
+            Ok(Some(Err(error))) => trouble.begin(&chain(&error)),
+            Ok(None) => return,
+            // A watch that goes on where it was tells nothing until a pod changes.
+            Err(_) if pods.is_synced() => trouble.end(pods.counts().0),
+            Err(_) => {}
         }
     }
 }
