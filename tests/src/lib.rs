@@ -144,13 +144,14 @@ mod tests {
     }
 
     /// Where tests stand.
-    const TESTED: [&str; 9] = [
+    const TESTED: [&str; 10] = [
         "tests/tests",
         "tail",
         "agent",
         "aggregator",
         "buffer",
         "framing",
+        "k8s",
         "store",
         "parsers/src",
         "wire",
