@@ -47,6 +47,9 @@ pub struct Stats {
     pub refused_files: u64,
 }
 
+/// Bytes of deleted files that are kept open until they are read; over it the oldest are let go.
+const MAX_DELETED: u64 = 512 << 20;
+
 /// The journal files of some folders, followed.
 #[derive(Debug)]
 pub struct Journal {
@@ -71,6 +74,8 @@ struct Followed {
     folder: usize,
     name: OsString,
     is_deleted: bool,
+    /// Deleted, and too much is kept open.
+    is_let_go: bool,
     /// The poll at which its next entry was first found unreadable.
     doubted_at: Option<u64>,
 }
@@ -207,10 +212,19 @@ impl Journal {
         }
         let refused = |known: &&Known| known.state == State::Refused;
         self.stats.refused_files = self.known.values().filter(refused).count() as u64;
-        for followed in &mut self.files {
-            let metadata = followed.file.file().metadata();
-            followed.is_deleted = metadata.is_ok_and(|metadata| metadata.nlink() == 0);
+        let mut deleted = 0;
+        // What was met last is let go last.
+        for followed in self.files.iter_mut().rev() {
+            let Ok(metadata) = followed.file.file().metadata() else {
+                continue;
+            };
+            followed.is_deleted = metadata.nlink() == 0;
+            if followed.is_deleted {
+                deleted += metadata.len();
+                followed.is_let_go = deleted > MAX_DELETED;
+            }
         }
+        self.files.retain(|followed| !followed.is_let_go);
         outcome
     }
 
@@ -258,6 +272,7 @@ impl Journal {
             folder,
             name: name.to_owned(),
             is_deleted: false,
+            is_let_go: false,
             doubted_at: None,
         });
         Some(State::Open)
