@@ -1,7 +1,8 @@
 //! `tailrace-agent`: carries log files to aggregators. Finding and reading files is the crate
 //! `tail`; this one compresses what it cuts, sends it, and tells it what became of it.
 //!
-//! Deliberately absent: parsing, a queue, any state on disk besides the tailer's journal.
+//! Deliberately absent: parsing, a queue, any state on disk besides the tailer's journal
+//! and the spool of the node's.
 //!
 //! The binary is a thin shell over [`run()`]; tests start a [`Session`] in their own process.
 
@@ -10,6 +11,7 @@ mod batch;
 mod command;
 mod compress;
 mod exchange;
+mod journal;
 mod metadata;
 mod metrics;
 mod pods;
@@ -24,6 +26,7 @@ mod verdict;
 pub use balance::Target;
 pub use command::{Arguments, Command};
 pub use compress::Compression;
+pub use journal::JournalMetrics;
 pub use metadata::NodeMetadata;
 pub use metrics::Metrics;
 pub use pods::{Known, NodePods};

@@ -16,6 +16,9 @@ use tracing::warn;
 /// Containers whose metadata is kept ready; more are made again when they come up.
 const READY: usize = 512;
 
+/// The dataset of a node's journal: aggregators name the data stream by it.
+const JOURNAL_DATASET: &str = "system.journal";
+
 /// Between two looks for deleted pods whose files are gone.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -28,6 +31,8 @@ pub struct NodeMetadata {
     node: String,
     fields: BTreeMap<String, String>,
     settings: Arc<[u8]>,
+    /// Where files with entries of the node's journal are.
+    journal: Option<PathBuf>,
     kubernetes: Kubernetes,
     known: Option<Known>,
     metrics: k8s::Metrics,
@@ -78,6 +83,7 @@ impl NodeMetadata {
             node: node.into(),
             fields,
             settings: [].into(),
+            journal: None,
             kubernetes,
             known,
             metrics,
@@ -86,6 +92,13 @@ impl NodeMetadata {
             told: HashSet::new(),
             pruned: Instant::now(),
         }
+    }
+
+    /// Files in `folder` hold entries of the node's journal.
+    #[must_use]
+    pub fn with_journal(mut self, folder: Option<PathBuf>) -> Self {
+        self.journal = folder;
+        self
     }
 
     /// What groups are sealed with from now on: the settings of the aggregator that the next batch
@@ -165,7 +178,13 @@ impl NodeMetadata {
                 object.insert(key.to_owned(), value.into());
             }
         };
-        set("log.file.path", &source.path.to_string_lossy());
+        let folder = source.real_path.parent();
+        if self.journal.is_some() && folder == self.journal.as_deref() {
+            // A file of ours says nothing; what is in it does.
+            set("event.dataset", JOURNAL_DATASET);
+        } else {
+            set("log.file.path", &source.path.to_string_lossy());
+        }
         let mut wishes = Wishes::default();
         match &source.container {
             Some(container) => {
@@ -324,6 +343,19 @@ mod tests {
             &[("service.name", "app")],
             r#"{"host.name":"node-1","log.file.path":"/var/log/\"app\".log","service.name":"app"}"#,
         );
+    }
+
+    #[test]
+    fn the_journal_is_named_by_its_dataset() {
+        let source = Source {
+            path: "/data/journal/entries.log".into(),
+            real_path: "/data/journal/entries.log".into(),
+            container: None,
+        };
+        let mut metadata = metadata(&[], None).with_journal(Some("/data/journal".into()));
+        let json = metadata.metadata(&source).unwrap();
+        let expected = r#"{"event.dataset":"system.journal","host.name":"node-1"}"#;
+        assert_eq!(std::str::from_utf8(&json).unwrap(), expected);
     }
 
     fn pod(labels: &[(&str, &str)], steering: &[(&str, &str)]) -> Pod {

@@ -1,5 +1,6 @@
 //! Counters of sending; those of reading are the tailer's.
 
+use crate::journal::JournalMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -37,6 +38,8 @@ pub struct Metrics {
     pub resolve_errors: Counter,
     /// Configuration files that were wrong at a reload.
     pub reload_errors: Counter,
+    /// Of the node's systemd journal.
+    pub journal: JournalMetrics,
     /// Of the source of pods' metadata.
     pub kubernetes: k8s::Metrics,
 }
@@ -102,6 +105,7 @@ impl Metrics {
             "Reloads refused",
             self.reload_errors.clone(),
         );
+        self.journal.register(r);
         self.kubernetes.register(r);
     }
 }

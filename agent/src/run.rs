@@ -1,5 +1,6 @@
 //! The whole program but for its arguments: load, serve pages, run sessions, react to signals.
 
+use crate::journal::{self, NodeJournal};
 use crate::metrics::Metrics;
 use crate::pods::NodePods;
 use crate::session::{Session, View};
@@ -88,7 +89,7 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let metrics = Metrics::default();
     let mut pods = learn_pods(&config, &metrics)?;
-    let mut session = start(&config, &metrics, &pods)?;
+    let (mut session, mut journal) = start(&config, &metrics, &pods)?;
     info!(
         version = faults::version!(),
         node = config.node_name,
@@ -100,6 +101,7 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
         let (view, asks_for_pods) = (session.view(), pods.known().is_some());
         let pages = Pages::serve(&listener, &view, &metrics, &config.node_name, asks_for_pods)?;
         let next = run_session(&mut session, &mut signals, path, &config, &metrics).await;
+        journal.stop().await;
         let Some(next) = next else {
             stop(session, &config).await?;
             pages.stop().await;
@@ -115,16 +117,16 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
         let started = match pods.is_of(&next.kubernetes) {
             true => start(&next, &metrics, &pods),
             false => learn_pods(&next, &metrics).and_then(|learnt| {
-                let session = start(&next, &metrics, &learnt)?;
+                let started = start(&next, &metrics, &learnt)?;
                 pods = learnt;
-                Ok(session)
+                Ok(started)
             }),
         };
-        session = match started {
-            Ok(session) => {
+        (session, journal) = match started {
+            Ok(started) => {
                 config = next;
                 info!("configuration reloaded");
-                session
+                started
             }
             Err(problem) => {
                 metrics.reload_errors.inc();
@@ -138,13 +140,21 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn start(config: &AgentConfig, metrics: &Metrics, pods: &NodePods) -> anyhow::Result<Session> {
-    Session::start(
-        Settings::from(config),
+fn start(
+    config: &AgentConfig,
+    metrics: &Metrics,
+    pods: &NodePods,
+) -> anyhow::Result<(Session, NodeJournal)> {
+    let folder = journal::folder(config)?;
+    let session = Session::start(
+        Settings::from(config).with_journal(folder.clone()),
         Arc::new(SystemClock::new()),
         metrics.clone(),
         pods.known(),
-    )
+    )?;
+    let counters = metrics.journal.clone();
+    let journal = NodeJournal::start(config, folder.as_deref(), session.view(), counters)?;
+    Ok((session, journal))
 }
 
 /// Begins to learn of the node's pods. The folder of their cache is the journal's, which the

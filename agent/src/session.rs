@@ -190,7 +190,8 @@ impl Session {
                 settings.kubernetes.clone(),
                 known,
                 kubernetes,
-            ),
+            )
+            .with_journal(settings.journal.clone()),
             resolver,
             names: settings.targets.iter().map(|_| name()).collect(),
             tasks: JoinSet::new(),

@@ -5,7 +5,7 @@ use crate::compress::Compression;
 use config::agent::{self, AgentConfig, KubernetesConfig, PodSource};
 use k8s::{Access, Allowed, Choice, SteeringKind, SteeringPolicy};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How pods' metadata is used.
@@ -38,6 +38,26 @@ pub struct Settings {
     pub fields: BTreeMap<String, String>,
     /// How pods' metadata is used.
     pub kubernetes: Kubernetes,
+    /// Where the entries of the node's journal are, as files; set by `with_journal`.
+    pub journal: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Follows the entries of the node's journal, too, which are files in `folder`.
+    #[must_use]
+    pub fn with_journal(mut self, folder: Option<PathBuf>) -> Self {
+        if let Some(folder) = &folder {
+            let files = format!("{}/*.log", globset_literal(folder));
+            self.tail.include.push(files);
+            // None at all allows all.
+            if !self.tail.allowed_roots.is_empty() {
+                self.tail.allowed_roots.push(folder.clone());
+            }
+            self.tail.own_folder = Some(folder.clone());
+        }
+        self.journal = folder;
+        self
+    }
 }
 
 impl From<&AgentConfig> for Settings {
@@ -64,8 +84,21 @@ impl From<&AgentConfig> for Settings {
                 wait: config.kubernetes.wait,
                 steering: steering(&config.kubernetes),
             },
+            journal: None,
         }
     }
+}
+
+/// A path as a glob that matches it alone.
+fn globset_literal(path: &Path) -> String {
+    let mut glob = String::new();
+    for letter in path.to_string_lossy().chars() {
+        if "*?[]{}\\".contains(letter) {
+            glob.push('\\');
+        }
+        glob.push(letter);
+    }
+    glob
 }
 
 fn steering(config: &KubernetesConfig) -> SteeringPolicy {

@@ -1,5 +1,6 @@
 //! The configuration of `tailrace-agent`.
 
+mod journal;
 mod kubernetes;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::section::{Check, Rule, choice, section};
 use crate::units::ByteSize;
 use crate::url::HttpUrl;
 
+pub use journal::JournalConfig;
 pub use kubernetes::{
     Annotation, ChosenConfig, KubernetesConfig, LabelsConfig, PodSource, SteeringConfig,
 };
@@ -50,6 +52,8 @@ section! {
         ).check(not_empty),
         /// Which files are followed, and how.
         files: FilesConfig = FilesConfig::default(),
+        /// What the agent carries of the node's systemd journal.
+        journal: JournalConfig = JournalConfig::default(),
         /// What the agent asks Kubernetes of its node's pods.
         kubernetes: KubernetesConfig = KubernetesConfig::default(),
         /// Limits on how fast files are read. What is over a limit waits in its file.

@@ -562,6 +562,7 @@ mod tests {
                 "index_patterns": [
                     "logs-kubernetes.container_logs-*",
                     "logs-generic-*",
+                    "logs-system.journal-*",
                     "logs-tailrace.dead_letter-*",
                     "logs-tailrace.audit-*",
                 ],

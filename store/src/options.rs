@@ -153,6 +153,7 @@ impl Default for InstallOptions {
             data_stream_patterns: vec![
                 "logs-kubernetes.container_logs-*".to_owned(),
                 "logs-generic-*".to_owned(),
+                "logs-system.journal-*".to_owned(),
             ],
             plain_patterns: Vec::new(),
             priority: 500,

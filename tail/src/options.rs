@@ -31,6 +31,9 @@ pub struct Options {
     pub allowed_roots: Vec<PathBuf>,
     /// Where to start in files that are new to the agent at its start.
     pub start_at: StartAt,
+    /// A folder whose files are the caller's own: they are read whole, whatever `start_at` and
+    /// `ignore_older` say. Default: none.
+    pub own_folder: Option<PathBuf>,
     /// Files whose last change is longer ago are left alone until they change. Default: none.
     pub ignore_older: Option<Duration>,
     /// A longer line is cut into pieces of this many bytes. Default 1 MiB; at most `max_chunk`.
@@ -78,6 +81,7 @@ impl Options {
             exclude: Vec::new(),
             allowed_roots: Vec::new(),
             start_at: StartAt::Beginning,
+            own_folder: None,
             ignore_older: None,
             max_line: 1 << 20,
             rescan_interval: Duration::from_secs(30),

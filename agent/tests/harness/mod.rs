@@ -410,6 +410,7 @@ impl Harness {
             in_flight: 2,
             compression: Compression::Zstd(1),
             fields: BTreeMap::new(),
+            journal: None,
         };
         let mut this = Self {
             dir,

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 /// What a pod's annotation says of the dataset; its agent has seen to it that it may.
 const DATASET_ANNOTATION: &str = "kubernetes.annotations.tailrace.io/dataset";
 
+/// Dataset of a node's systemd journal, as its agent tells it in `event.dataset`.
+const JOURNAL_DATASET: &str = "system.journal";
+
 /// Longest dataset or namespace part in bytes; Elasticsearch's own limit for these is 100.
 const MAX_PART_BYTES: usize = 100;
 
@@ -97,7 +100,7 @@ pub enum Naming {
     /// `logs-<dataset>-<namespace>`.
     DataStream {
         /// Template of the dataset; `None`: `kubernetes.container_logs` for records of
-        /// containers, else `generic`.
+        /// containers, `system.journal` for those of a node's journal, else `generic`.
         dataset: Option<Template>,
         /// Template of the data stream's namespace, `default` by default.
         namespace: Template,
@@ -157,6 +160,8 @@ impl Router {
             Naming::DataStream { dataset, namespace } => {
                 let default_dataset = if lookup("kubernetes.pod.name").is_some() {
                     "kubernetes.container_logs"
+                } else if lookup("event.dataset").as_deref() == Some(JOURNAL_DATASET) {
+                    JOURNAL_DATASET
                 } else {
                     "generic"
                 };
@@ -294,6 +299,11 @@ mod tests {
         assert_eq!(
             router.place(|_| None),
             Place::Fixed("logs-generic-default".into())
+        );
+        let journal = |field: &str| (field == "event.dataset").then(|| "system.journal".into());
+        assert_eq!(
+            router.place(journal),
+            Place::Fixed("logs-system.journal-default".into())
         );
     }
 

@@ -18,8 +18,9 @@ section! {
         /// An optional output that is full drops, and counts; others make agents wait.
         optional: bool = false,
         /// Dataset of the data stream `logs-<dataset>-<namespace>`; may hold fields like
-        /// `%{kubernetes.namespace}`. Without it `kubernetes.container_logs` for containers and
-        /// `generic` for other files, unless a rule says otherwise.
+        /// `%{kubernetes.namespace}`. Without it `kubernetes.container_logs` for containers,
+        /// `system.journal` for nodes' journals and `generic` for other files, unless a rule says
+        /// otherwise.
         dataset: Option<String> = None => Rule::example("shop.%{kubernetes.namespace}"),
         /// Namespace of the data stream; may hold fields.
         namespace: String = "default".to_owned(),

@@ -180,7 +180,7 @@ impl Tailer {
 
     /// Files that are not read, whatever they hold: see the head of `files.rs`.
     fn is_left_out(&self, sequence: &Sequence, entry: &Entry, now: Duration) -> bool {
-        if sequence.is_known {
+        if sequence.is_known || self.is_own(sequence) {
             return false;
         }
         let age = now.saturating_sub(self.changed_at(&entry.metadata, now));
@@ -188,6 +188,14 @@ impl Tailer {
         let is_before_start =
             self.is_starting && self.options.start_at == StartAt::End && entry.rank != Rank::Live;
         is_old || is_before_start
+    }
+
+    /// Written by the caller: each byte is meant to be read.
+    fn is_own(&self, sequence: &Sequence) -> bool {
+        self.options
+            .own_folder
+            .as_ref()
+            .is_some_and(|own| **own == *sequence.dir)
     }
 
     /// A stream whose own file is gone goes on in this one.
@@ -272,7 +280,8 @@ impl Tailer {
         let starts_at_end = self.is_starting
             && !sequence.is_known
             && self.options.start_at == StartAt::End
-            && entry.rank == Rank::Live;
+            && entry.rank == Rank::Live
+            && !self.is_own(sequence);
         debug!(path = %entry.place.path.display(), size, starts_at_end, "file found");
         sequence.behind_since.get_or_insert(at);
         self.metrics.files_followed.inc();

@@ -3,7 +3,7 @@
 use super::Tailer;
 use crate::Source;
 use crate::stream::{Phase, Sequence};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// How far reading is behind writing.
@@ -85,6 +85,15 @@ impl Tailer {
                 bytes: sum.bytes + sequence.unread(),
                 oldest: sum.oldest.max(age(sequence, now)),
             })
+    }
+
+    /// Whether the file at `real_path` is followed, and its first `size` bytes are acknowledged.
+    pub fn is_acked(&self, real_path: &Path, size: u64) -> bool {
+        let sequences = self.sequences.iter().flatten();
+        let mut streams = sequences
+            .filter(|sequence| real_path.parent() == Some(&*sequence.dir))
+            .flat_map(|sequence| &sequence.streams);
+        streams.any(|stream| stream.path() == Some(real_path) && stream.acked.low() >= size)
     }
 
     /// All followed files.

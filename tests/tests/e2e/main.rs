@@ -11,6 +11,7 @@ mod conflicts;
 mod elasticsearch;
 mod embedded;
 mod fields;
+mod journal;
 mod kills;
 mod page;
 mod reload;

@@ -37,6 +37,7 @@ fn values_of_rights_render_what_the_components_hold() {
         ("namespace-labels", "agent.rbac.namespaceLabels=true"),
         ("kubelet", "agent.rbac.kubelet=pods"),
         ("kubelet-proxy", "agent.rbac.kubelet=proxy"),
+        ("journal", "agent.hostPaths.journal=/run/log"),
     ] {
         let args = [BASE.chart, &["--set", value]].concat();
         check_same(component, &helm(&args), &kustomize_with(&[component]));
