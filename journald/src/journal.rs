@@ -47,6 +47,9 @@ pub struct Stats {
     pub refused_files: u64,
 }
 
+/// A file that was refused is tried again after so many polls: its mode may have changed.
+const RETRY_EVERY: u64 = 120;
+
 /// Bytes of deleted files that are kept open until they are read; over it the oldest are let go.
 const MAX_DELETED: u64 = 512 << 20;
 
@@ -189,14 +192,18 @@ impl Journal {
         found.sort_unstable();
         for (folder, name, inode) in found {
             let key = (folder, name);
+            let mut is_again = false;
             if let Some(known) = self.known.get_mut(&key)
                 && known.inode == inode
             {
                 known.seen_at = self.n_polls;
-                continue;
+                is_again = known.state == State::Refused;
+                if !is_again || !self.n_polls.is_multiple_of(RETRY_EVERY) {
+                    continue;
+                }
             }
             let (folder, name) = key;
-            let Some(state) = self.meet(folder, &name) else {
+            let Some(state) = self.meet(folder, &name, is_again) else {
                 continue;
             };
             let known = Known {
@@ -229,7 +236,8 @@ impl Journal {
     }
 
     /// A name that was not there before, or is another file's now. `None`: to be looked at again.
-    fn meet(&mut self, folder: usize, name: &OsStr) -> Option<State> {
+    /// One that was refused before is told of once.
+    fn meet(&mut self, folder: usize, name: &OsStr, is_again: bool) -> Option<State> {
         let path = self.folders.get(folder)?.join(name);
         let opened = open_plain(&path).and_then(|file| {
             let metadata = file.metadata()?;
@@ -239,7 +247,9 @@ impl Journal {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                warn!(path = %path.display(), %error, "cannot open journal file");
+                if !is_again {
+                    warn!(path = %path.display(), %error, "cannot open journal file, it is tried again");
+                }
                 return Some(State::Refused);
             }
         };
@@ -251,7 +261,9 @@ impl Journal {
             Ok(file) => file,
             Err(FileError::Short) => return None,
             Err(error) => {
-                warn!(path = %path.display(), %error, "cannot read journal file");
+                if !is_again {
+                    warn!(path = %path.display(), %error, "cannot read journal file");
+                }
                 return Some(State::Refused);
             }
         };

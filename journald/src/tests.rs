@@ -659,6 +659,12 @@ fn what_is_no_journal_is_refused_and_told() {
     let mut journal = from_beginning(dir.path());
     assert_eq!(read_all(&mut journal).len(), 3);
     assert_eq!(journal.stats().refused_files, 3);
+    // What is wrong may be put right.
+    patch(&dir.path().join("c.journal"), 12, &[0x1c]);
+    for _ in 0..120 {
+        assert!(read_all(&mut journal).is_empty());
+    }
+    assert_eq!(journal.stats().refused_files, 2);
     let mut nowhere = from_beginning(&dir.path().join("none"));
     assert!(read_all(&mut nowhere).is_empty());
 }

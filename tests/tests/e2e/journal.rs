@@ -2,7 +2,7 @@
 //! comes once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
 use tests::{agent::Agent, scene::Scene, server::Server};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -125,4 +126,44 @@ fn every_entry_of_the_journal_comes_once_when_the_agent_is_killed() {
     assert!(found.values().all(|n| *n == 1));
     let metrics = agent.metrics().unwrap();
     assert_eq!(metrics.count("agent_journal_entries_lost_total", &[]), 0);
+    assert_eq!(metrics.count("tail_bytes_lost_total", &[]), 0);
+}
+
+/// Switched off and on by reloads: nothing is doubled, and what came meanwhile is carried then.
+#[test]
+fn the_journal_is_switched_by_a_reload() {
+    let scene = Scene::new("journalswitch", Server::shared().unwrap()).unwrap();
+    let file = machine(&scene).join("system.journal");
+    let aggregator = scene.start_aggregator().unwrap();
+    let paths = scene.dir("journal");
+    let journal = format!(
+        "journal: {{enabled: false, paths: ['{}'], start_at: beginning, spool: 256KiB}}\n",
+        paths.display()
+    );
+    let setup = scene.agent_setup(&aggregator.url());
+    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+    let config = std::fs::read_to_string(agent.config_path()).unwrap();
+    let index = format!("logs-system.journal-{}", scene.namespace());
+    let mut n_fed = 0;
+    for is_on in [true, false, true, false, true] {
+        let section = journal.replace("false", if is_on { "true" } else { "false" });
+        std::fs::write(agent.config_path(), format!("{config}{section}")).unwrap();
+        agent.signal(Signal::HUP).unwrap();
+        feed(&file, n_fed, n_fed + 500);
+        n_fed += 500;
+        if is_on {
+            scene
+                .documents
+                .wait_count(&index, "*", n_fed, LIMIT)
+                .unwrap();
+        }
+    }
+    let mut found = BTreeSet::new();
+    let hits = scene.documents.all(&index).unwrap();
+    for hit in &hits {
+        let message = hit["_source"]["message"].as_str().unwrap();
+        found.insert(message.split(' ').nth(1).unwrap().parse::<u64>().unwrap());
+    }
+    assert_eq!(found.len() as u64, n_fed);
+    assert_eq!(hits.len() as u64, n_fed);
 }
