@@ -15,6 +15,7 @@ SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECO
 # Arguments of `make bench`, for example ARGS='--mib 200 --only agent'.
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
+TESTED := $(CARGO_TARGET_DIR)/tested
 
 .PHONY: help run test unit e2e faulttests faults soak bench bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
 
@@ -32,20 +33,20 @@ unit: prune ## the tests that need no server
 	cargo test --workspace --exclude tests
 
 e2e: prune faulty ## the end-to-end tests alone; E2E='--test faults crashes' picks some
-	TAILRACE_BIN_DIR=$(FAST)/faults cargo test -p tests $(E2E) -- --test-threads 1
+	TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests $(E2E) -- --test-threads 1
 
 faulttests: prune faulty ## named tests of faults: docs/faults.md; ONLY=crashes picks some
-	TAILRACE_BIN_DIR=$(FAST)/faults cargo test -p tests --test faults $(ONLY) -- --test-threads 1
+	TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests --test faults $(ONLY) -- --test-threads 1
 
 faults: prune faulty ## random faults under load, every line counted; SEED=4 MINUTES=5 RATE=2000 PEER=rsyslog
-	cargo build --profile fast -q -p tests --bin tailrace-faults
-	TAILRACE_BIN_DIR=$(FAST)/faults $(FAST)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
+	cargo build --profile tested -q -p tests --bin tailrace-faults
+	TAILRACE_BIN_DIR=$(TESTED)/faults $(TESTED)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
 	    --minutes $(or $(MINUTES),5) --rate $(or $(RATE),2000) $(if $(PEER),--peer $(PEER))
 
 # An event has 1.3 lines: 15,400 are 20,000 lines.
 soak: prune faulty ## an hour of it: 20,000 lines a second, a fault every 20 s; MINUTES=60
-	cargo build --profile fast -q -p tests --bin tailrace-faults
-	TAILRACE_BIN_DIR=$(FAST)/faults $(FAST)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
+	cargo build --profile tested -q -p tests --bin tailrace-faults
+	TAILRACE_BIN_DIR=$(TESTED)/faults $(TESTED)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
 	    --minutes $(or $(MINUTES),60) --rate $(or $(RATE),15400) --calm 15 --round 150
 
 bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles; ARGS='--mib 200'
@@ -73,14 +74,14 @@ image: ## static binaries and container images
 fuzz: prune ## every fuzz target for SECONDS=10 each (needs nightly and cargo-fuzz)
 	@scripts/fuzz.sh $(SECONDS_EACH)
 
-binaries: ## the programs, optimised, as tests and benchmarks use them
+binaries: ## the programs, optimised, as benchmarks use them
 	cargo build --profile fast -p agent -p aggregator -p bench
 
 faulty: ## programs with fault points, in a directory of their own, and beside them the shipped ones
-	cargo build --profile fast -p agent -p aggregator --features agent/faults,aggregator/faults
-	@mkdir -p $(FAST)/faults
-	@cp -f $(FAST)/tailrace-agent $(FAST)/tailrace-aggregator $(FAST)/faults/
-	cargo build --profile fast -p agent -p aggregator -p bench
+	cargo build --profile tested -p agent -p aggregator --features agent/faults,aggregator/faults
+	@mkdir -p $(TESTED)/faults
+	@cp -f $(TESTED)/tailrace-agent $(TESTED)/tailrace-aggregator $(TESTED)/faults/
+	cargo build --profile tested -p agent -p aggregator -p bench
 
 web: ## the web page, from web/page/ into web/dist/ (which is committed)
 	@scripts/page.sh build

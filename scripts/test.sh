@@ -1,7 +1,7 @@
 #!/bin/bash
 # Unit tests, the programs, end-to-end tests; all of them, then a summary. Called by `make test`.
 set -u
-fast="$CARGO_TARGET_DIR/fast"
+tested="$CARGO_TARGET_DIR/tested"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 started=$SECONDS
@@ -32,7 +32,7 @@ step "web page" scripts/page.sh check
 # One build with fault points serves all end-to-end tests; one of them shows that the shipped
 # programs, which are built too, have none.
 step "programs" make --no-print-directory faulty
-export TAILRACE_BIN_DIR=$fast/faults
+export TAILRACE_BIN_DIR=$tested/faults
 # One after the other: each has servers, programs and sometimes a browser of its own, and two of
 # them on two cores turn the deadlines of the store into faults of their own.
 step "end-to-end tests" cargo test -p tests --no-fail-fast -- --test-threads 1

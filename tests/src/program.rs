@@ -20,7 +20,7 @@ use crate::{
 /// How long a program may take to be ready.
 const READY: Duration = Duration::from_secs(20);
 
-/// The directory of the binaries under test: `TAILRACE_BIN_DIR`, else `fast/` beside the profile
+/// The directory of the binaries under test: `TAILRACE_BIN_DIR`, else `tested/` beside the profile
 /// that this test was built with.
 pub fn bin_dir() -> PathBuf {
     if let Some(dir) = env::var_os("TAILRACE_BIN_DIR") {
@@ -31,7 +31,7 @@ pub fn bin_dir() -> PathBuf {
     profile
         .and_then(Path::parent)
         .unwrap_or(Path::new("target"))
-        .join("fast")
+        .join("tested")
 }
 
 /// The path of a binary under test, or how to build it.
@@ -39,7 +39,7 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let path = bin_dir().join(name);
     anyhow::ensure!(
         path.exists(),
-        "cannot find `{}`: run `make binaries`, or set TAILRACE_BIN_DIR",
+        "cannot find `{}`: run `make faulty`, or set TAILRACE_BIN_DIR",
         path.display()
     );
     Ok(path)
