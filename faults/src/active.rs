@@ -52,6 +52,8 @@ impl Spoil {
 
 struct Control {
     path: PathBuf,
+    /// What the file said at the start: what it says when watching begins may be newer.
+    first: String,
     rules: Mutex<Vec<Rule>>,
     has_rules: AtomicBool,
     clock_ms: AtomicI64,
@@ -63,13 +65,15 @@ fn control() -> Option<&'static Control> {
     static WATCHED: OnceLock<()> = OnceLock::new();
     let control = CONTROL
         .get_or_init(|| {
-            let control = Control {
+            let mut control = Control {
                 path: env::var_os("TAILRACE_FAULTS")?.into(),
+                first: String::new(),
                 rules: Mutex::default(),
                 has_rules: AtomicBool::new(false),
                 clock_ms: AtomicI64::new(0),
             };
-            control.take(&control.read());
+            control.first = control.read();
+            control.take(&control.first);
             Some(control)
         })
         .as_ref()?;
@@ -89,7 +93,7 @@ impl Control {
     }
 
     fn watch(&self) {
-        let mut seen = self.read();
+        let mut seen = self.first.clone();
         loop {
             thread::park_timeout(LOOK);
             let now = self.read();
