@@ -1,8 +1,8 @@
 //! `tailrace-agent`: carries log files to aggregators. Finding and reading files is the crate
 //! `tail`; this one compresses what it cuts, sends it, and tells it what became of it.
 //!
-//! Deliberately absent: parsing, a queue, any state on disk besides the tailer's journal
-//! and the spool of the node's.
+//! Deliberately absent: parsing, a queue, any state on disk besides the tailer's journal,
+//! the spool of the node's, and a cache of its pods.
 //!
 //! The binary is a thin shell over [`run()`]; tests start a [`Session`] in their own process.
 

@@ -33,7 +33,8 @@ fn execute(arguments: &Arguments) -> anyhow::Result<String> {
             Ok(format!("{}: ok", arguments.config.display()))
         }
         None => {
-            // All work is on this thread; only a name's look-up in files may use another.
+            // Reading, sending and watching are on this thread; what blocks (a name's look-up in files,
+            // the cache of pods, the node's journal) is on others.
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;

@@ -7,6 +7,9 @@ use kube::{Client, Config};
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Before a client is made again.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// A server, and what is shown to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
@@ -48,6 +51,17 @@ pub fn https(host: &str, port: &str) -> String {
 }
 
 impl Access {
+    /// A client, when there is what it needs: files may come late. `failed` is told of each try.
+    pub(crate) async fn patient_client(&self, mut failed: impl FnMut(&ClientError)) -> Client {
+        loop {
+            match self.client() {
+                Ok(client) => return client,
+                Err(error) => failed(&error),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// A client. Runs within a tokio runtime.
     pub(crate) fn client(&self) -> Result<Client, ClientError> {
         let url = self.url.parse::<http::Uri>();

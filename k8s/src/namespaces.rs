@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use futures_util::StreamExt as _;
@@ -21,13 +20,10 @@ use kube::{
 use tracing::warn;
 
 use crate::{
-    client::{Access, chain},
+    client::{Access, ClientError, chain},
     metrics::Metrics,
     pod::chosen,
 };
-
-/// Before a client is made again: its files may come late.
-const CLIENT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Chosen labels by namespace. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -73,14 +69,11 @@ impl Namespaces {
 
 /// Fills `namespaces` for as long as it is polled; never ends.
 pub async fn run(watch: NamespaceWatch, namespaces: Namespaces, metrics: Metrics) {
-    let client = loop {
-        match watch.access.client() {
-            Ok(client) => break client,
-            // The watch on pods tells of it.
-            Err(_) => metrics.errors.inc(),
-        };
-        tokio::time::sleep(CLIENT_PAUSE).await;
+    // The watch on pods tells of what is wrong.
+    let failed = |_: &ClientError| {
+        metrics.errors.inc();
     };
+    let client = watch.access.patient_client(failed).await;
     let config = watcher::Config {
         list_semantic: ListSemantic::Any,
         ..watcher::Config::default()

@@ -74,7 +74,8 @@ impl Default for Choice {
     }
 }
 
-fn fits(name: &str, patterns: &[String]) -> bool {
+/// Whether one of the patterns is the name, or its beginning where it ends with `*`.
+pub(crate) fn fits(name: &str, patterns: &[String]) -> bool {
     patterns
         .iter()
         .any(|pattern| match pattern.strip_suffix('*') {

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use config::ByteSize;
 
-use crate::pod::Pod;
+use crate::pod::{Pod, fits};
 
 const OURS: &str = "tailrace.io/";
 const FLUENT_BIT: &str = "fluentbit.io/";
@@ -93,13 +93,9 @@ impl Default for SteeringPolicy {
 
 impl SteeringPolicy {
     fn allows(&self, namespace: &str, kind: SteeringKind) -> bool {
-        let fits = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(beginning) => namespace.starts_with(beginning),
-            None => namespace == pattern,
-        };
         self.0
             .iter()
-            .find(|entry| entry.namespaces.iter().any(fits))
+            .find(|entry| fits(namespace, &entry.namespaces))
             .is_some_and(|entry| entry.kinds.contains(&kind))
     }
 }

@@ -19,7 +19,7 @@ use kube::{
 use tracing::{info, warn};
 
 use crate::{
-    client::{Access, chain},
+    client::{Access, ClientError, chain},
     metrics::Metrics,
     object::PodObject,
     pod::{Choice, Pod},
@@ -33,8 +33,6 @@ const PAGE: u32 = 200;
 const SPREAD: Duration = Duration::from_secs(5);
 /// Without an error for so long the watch is there: pauses between tries are shorter.
 const QUIET: Duration = Duration::from_secs(60);
-/// Before a client is made again: its files may come late.
-const CLIENT_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a watch runs with.
 #[derive(Debug, Clone)]
@@ -53,13 +51,8 @@ pub async fn run(watch: Watch, pods: Pods, metrics: Metrics) {
         tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
     }
     let mut trouble = Trouble::new(metrics.clone());
-    let client = loop {
-        match watch.access.client() {
-            Ok(client) => break client,
-            Err(error) => trouble.begin(&error.to_string()),
-        }
-        tokio::time::sleep(CLIENT_PAUSE).await;
-    };
+    let failed = |error: &ClientError| trouble.begin(&error.to_string());
+    let client = watch.access.patient_client(failed).await;
     let config = watcher::Config {
         list_semantic: ListSemantic::Any,
         page_size: Some(PAGE),

@@ -21,7 +21,7 @@ type ByNamespace = Family<Namespace, Counter>;
 pub struct Metrics {
     /// Bytes read for the first time.
     pub bytes_read: ByNamespace,
-    /// Bytes acknowledged.
+    /// Bytes acknowledged, or passed over because their pod asks for it.
     pub bytes_acknowledged: ByNamespace,
     /// Bytes that vanished before they were acknowledged.
     pub bytes_lost: ByNamespace,
@@ -66,7 +66,7 @@ impl Metrics {
         );
         r.register(
             "tail_bytes_acknowledged",
-            "Bytes acknowledged by an aggregator",
+            "Bytes acknowledged by an aggregator, or passed over",
             self.bytes_acknowledged.clone(),
         );
         r.register(

@@ -29,6 +29,11 @@ fn feed(path: &Path, from: u64, to: u64) {
         )
         .unwrap();
     }
+    write_journal(path, &text);
+}
+
+/// Adds entries in the export format to a journal file.
+fn write_journal(path: &Path, text: &str) {
     let mut child = Command::new(REMOTE)
         .args([
             &format!("--output={}", path.display()),
@@ -235,23 +240,7 @@ fn lines_fit_the_tailers_limit() {
         writeln!(text, "FIELD_{n}={}", "\"".repeat(300)).unwrap();
     }
     writeln!(text, "MESSAGE={}\n", "é".repeat(5_000)).unwrap();
-    let mut child = Command::new(REMOTE)
-        .args([
-            &format!("--output={}", stage.file().display()),
-            "--split-mode=none",
-            "-",
-        ])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    assert!(child.wait().unwrap().success());
+    write_journal(&stage.file(), &text);
     let mut exporter = stage.open();
     settle(&mut exporter);
     let lines = stage.lines();

@@ -19,15 +19,16 @@ use crate::{
 const AT_A_TIME: usize = 2;
 
 /// What a verdict looks at.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "kubernetes.pod.name",
     "kubernetes.container.name",
     "tailrace.stream",
     "tailrace.length",
     "tailrace.parts",
-    "tailrace.dropped",
     "log.offset",
     "log.iostream",
+    "message",
+    "tags",
 ];
 
 /// Compares every document of `index` with what the containers' writers know.
@@ -92,7 +93,7 @@ fn join(reader: Option<ScopedJoinHandle<'_, anyhow::Result<()>>>) -> anyhow::Res
 fn slim(hit: &Value) -> Value {
     let document = &hit["_source"];
     let mut kept = Map::new();
-    for name in FIELDS.into_iter().chain(["message", "tags"]) {
+    for name in FIELDS {
         if let Some(value) = field(document, name) {
             kept.insert(name.to_owned(), value.clone());
         }
