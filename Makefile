@@ -47,7 +47,7 @@ faults: prune faulty ## random faults under load, every line counted; SEED=4 MIN
 soak: prune faulty ## an hour of it: 20,000 lines a second, a fault every 20 s; MINUTES=60
 	cargo build --profile tested -q -p tests --bin tailrace-faults
 	TAILRACE_BIN_DIR=$(TESTED)/faults $(TESTED)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
-	    --minutes $(or $(MINUTES),60) --rate $(or $(RATE),15400) --calm 15 --round 150
+	    --minutes $(or $(MINUTES),60) --rate $(or $(RATE),15400) --every 20 --round 150
 
 bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles; ARGS='--mib 200'
 	@$(FAST)/tailrace-bench $(ARGS)

@@ -7,11 +7,10 @@ use k8s::{Pods, cache, kubelet, watch};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
-/// Between two looks whether the cache has to be written.
-const CACHE_INTERVAL: Duration = Duration::from_secs(2);
+/// The least time between two writes of the cache.
+const CACHE_PAUSE: Duration = Duration::from_millis(500);
 
 /// The node's pods, and the task that learns of them.
 #[derive(Debug)]
@@ -115,23 +114,23 @@ impl NodePods {
     }
 }
 
-/// Keeps the cache on disk as the table is.
+/// Keeps the cache on disk as the table is. A change is written at once, so that a crash costs the
+/// fields of pods alone that came and went in the same moment.
 async fn keep(pods: Pods, data_dir: PathBuf, metrics: k8s::Metrics) {
-    let mut ticks = interval(CACHE_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        if let Some(changed) = pods.take_changed() {
+            let dir = data_dir.clone();
+            let stored = tokio::task::spawn_blocking(move || cache::store(&dir, &changed));
+            if let Ok(Err(error)) = stored.await {
+                warn!(%error, "cannot write the cache of pods; it is tried again");
+                pods.set_changed();
+            }
+        }
+        // Behind the cache: what is counted as known is known after a crash, too.
         let (n_pods, n_deleted) = pods.counts();
         metrics.pods.set(n_pods as i64);
         metrics.deleted_pods.set(n_deleted as i64);
-        let Some(changed) = pods.take_changed() else {
-            continue;
-        };
-        let dir = data_dir.clone();
-        let stored = tokio::task::spawn_blocking(move || cache::store(&dir, &changed));
-        if let Ok(Err(error)) = stored.await {
-            warn!(%error, "cannot write the cache of pods; it is tried again");
-            pods.set_changed();
-        }
+        tokio::time::sleep(CACHE_PAUSE).await;
+        pods.changed().await;
     }
 }

@@ -88,7 +88,11 @@ impl Kubelet {
     pub fn delete(&self, container: &Container) -> io::Result<()> {
         fs::remove_file(&container.link)?;
         let (ns, pod, uid) = (&container.namespace, &container.pod, &container.pod_uid);
-        fs::remove_dir_all(self.root.join(format!("pods/{ns}_{pod}_{uid}")))
+        fs::remove_dir_all(self.root.join(format!("pods/{ns}_{pod}_{uid}")))?;
+        match fs::remove_dir_all(self.root.join(format!("docker/{}", container.container_id))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn start_of(

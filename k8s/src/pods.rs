@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::Notify;
+
 use crate::pod::Pod;
 
 /// Most pods that are kept after their deletion; the oldest go first. A node has 110 at a time, and
@@ -25,7 +27,13 @@ pub struct Place<'a> {
 
 /// The pods of a node. Clones share one table.
 #[derive(Debug, Clone, Default)]
-pub struct Pods(Arc<Mutex<Table>>);
+pub struct Pods(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    table: Mutex<Table>,
+    changed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -64,7 +72,12 @@ impl Pods {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a change since the last call: of a pod, or of which are there.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
     }
 
     /// A pod is there, or changed.
@@ -74,11 +87,14 @@ impl Pods {
             listed.insert(pod.uid.clone());
         }
         table.put(pod);
+        drop(table);
+        self.0.changed.notify_one();
     }
 
     /// A pod was deleted. It stays for as long as its files are read.
     pub fn delete(&self, uid: &str) {
         self.lock().mark_deleted(uid);
+        self.0.changed.notify_one();
     }
 
     /// A list begins: [`Pods::apply`] tells its pods.
@@ -100,6 +116,8 @@ impl Pods {
             table.mark_deleted(&uid);
         }
         table.is_synced = true;
+        drop(table);
+        self.0.changed.notify_one();
     }
 
     /// Whether a list was told as a whole since the start.
@@ -147,6 +165,8 @@ impl Pods {
         for uid in gone {
             table.forget(&uid);
         }
+        drop(table);
+        self.0.changed.notify_one();
     }
 
     /// All pods for the cache on disk, when something changed since the last call.
@@ -167,6 +187,7 @@ impl Pods {
     /// The cache could not be written: it has to be tried again.
     pub fn set_changed(&self) {
         self.lock().is_changed = true;
+        self.0.changed.notify_one();
     }
 }
 
@@ -295,6 +316,16 @@ mod tests {
         let left = pods.take_changed().unwrap();
         assert_eq!(left.len(), 2);
         assert_eq!(pods.take_changed(), None);
+    }
+
+    #[tokio::test]
+    async fn a_change_before_anyone_waits_is_not_missed() {
+        let pods = Pods::default();
+        let copy = pods.clone();
+        pods.apply(pod("a", "ua"));
+        copy.changed().await;
+        pods.delete("ua");
+        copy.changed().await;
     }
 
     #[test]

@@ -50,8 +50,10 @@ pub struct Options {
     pub round: Duration,
     /// Events a second, all containers together.
     pub events_per_second: u32,
-    /// Calm between the end of a fault and the next one.
+    /// Calm between the end of a fault and the next one, at least.
     pub calm: Duration,
+    /// How often a fault strikes: after one that took longer the next ones come sooner.
+    pub every: Duration,
 }
 
 /// Throughput has to be back this long after a fault's end.
@@ -62,8 +64,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// How long the last documents of a round may take, look-ups after rollovers included.
 const SETTLE: Duration = Duration::from_secs(90);
-/// Events of a container that `audit` reads as well.
+/// Events of a container that `audit` reads in every round.
 const MOST_AUDITED: usize = 50_000;
+/// Rounds from one of which a container with more events is audited.
+const ROUNDS_PER_AUDIT: usize = 4;
 /// The namespace of the laboratory's data stream.
 const NAMESPACE: &str = "laboratory";
 
@@ -215,6 +219,9 @@ impl Laboratory {
             n_short += short.iter().map(|it| it.log.written().len()).sum::<usize>() as u64;
             done.extend(short);
             self.recover(&writer, n_short)?;
+            let due = self.options.every * self.report.n_faults() as u32;
+            let passed = self.report.struck + started.elapsed().unwrap_or_default();
+            self.watch(due.saturating_sub(passed).max(self.options.calm));
             if started.elapsed().unwrap_or_default() >= self.options.round.min(left) {
                 break;
             }
@@ -222,6 +229,7 @@ impl Laboratory {
         done.extend(writer.finish()?);
         let struck = started.elapsed().unwrap_or_default();
         self.judge(&done)?;
+        self.delete_pods(done)?;
         self.resources.end_round(self.programs());
         self.report.show_progress(struck);
         Ok(struck)
@@ -297,7 +305,6 @@ impl Laboratory {
         });
         // Under more load than the machine carries it stays behind, and the tag tells.
         drop(caught_up);
-        self.watch(self.options.calm);
         Ok(())
     }
 
@@ -337,17 +344,54 @@ impl Laboratory {
         Ok(())
     }
 
+    /// Deletes what a round's pods logged. The agent has to forget it and to have lost nothing
+    /// of it; if it kept anything for files of the past, its memory would grow round by round.
+    fn delete_pods(&mut self, containers: Vec<Container>) -> anyhow::Result<()> {
+        let idle = wait::until_ok(SETTLE, "the agent to have nothing in flight", || {
+            let in_flight = self.agent.metrics()?.sum("agent_in_flight_bytes", &[]);
+            anyhow::ensure!(in_flight == 0.0, "{in_flight} bytes");
+            Ok(())
+        });
+        let before = self.agent.metrics()?.count("tail_bytes_lost_total", &[]);
+        for container in &containers {
+            self.kubelet.delete(container)?;
+        }
+        let forgotten = wait::until_ok(SETTLE, "the agent to forget deleted files", || {
+            let followed = self.agent.metrics()?.sum("tail_files_followed", &[]);
+            anyhow::ensure!(followed == 0.0, "it follows {followed}");
+            Ok(())
+        });
+        for problem in [idle, forgotten].into_iter().filter_map(Result::err) {
+            self.report.problem(format!("{problem:#}"));
+        }
+        let lost = self.agent.metrics()?.count("tail_bytes_lost_total", &[]) - before;
+        if lost > 0 {
+            let problem = format!("{lost} bytes of files that had been read count as lost");
+            self.report.problem(problem);
+        }
+        Ok(())
+    }
+
     /// `audit` has to find what the comparison found: nothing.
     fn audit(&mut self, containers: &[Container]) -> anyhow::Result<()> {
         let aggregator = &self.aggregators[0].aggregator;
         let config = aggregator.config_path().display().to_string();
-        // The last ones: ends of streams of earlier rounds may still come. It reads in order of
-        // offset, which takes the store ten times as long as the comparison: busy containers are
-        // left out under much load.
-        let is_short = |it: &&Container| (1..=MOST_AUDITED).contains(&it.log.written().len());
-        for container in containers.iter().rev().filter(is_short).take(4) {
+        // The last of the quiet ones, and now and then a busy one: it takes the store long to give
+        // so many documents in order of offset.
+        let is_busy = |it: &Container| it.log.written().len() > MOST_AUDITED;
+        let of_quiet = containers.iter().rev().filter(|it| !is_busy(it)).take(4);
+        let busy: Vec<&Container> = containers.iter().filter(|it| is_busy(it)).collect();
+        let is_due = self.report.n_rounds().is_multiple_of(ROUNDS_PER_AUDIT);
+        let of_busy = busy.iter().filter(|_| is_due);
+        let of_busy = of_busy.skip(self.rng.usize(..busy.len().max(1))).take(1);
+        let chosen: Vec<&Container> = of_quiet.chain(of_busy.copied()).collect();
+        for container in chosen {
+            if container.log.written().is_empty() {
+                continue;
+            }
             let arguments = ["audit", "--config", &config, "--pod", &container.pod];
             let audit = aggregator.command(&arguments)?;
+            self.report.audited(container.log.written().len());
             if !audit.status.success() {
                 let said = [audit.stdout, audit.stderr].concat();
                 let said = String::from_utf8_lossy(&said).into_owned();

@@ -22,9 +22,13 @@ struct Arguments {
     #[arg(long, default_value_t = 2_000)]
     rate: u32,
 
-    /// Seconds of calm between the end of a fault and the next one.
+    /// Seconds of calm between the end of a fault and the next one, at least.
     #[arg(long, default_value_t = 1)]
     calm: u64,
+
+    /// A fault strikes every so many seconds: after one that took longer the next ones come sooner.
+    #[arg(long, default_value_t = 0)]
+    every: u64,
 
     /// Seconds of a round: at its end everything is read back.
     #[arg(long, default_value_t = 60)]
@@ -43,6 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
         round: Duration::from_secs(arguments.round),
         events_per_second: arguments.rate,
         calm: Duration::from_secs(arguments.calm),
+        every: Duration::from_secs(arguments.every),
     };
     if arguments.peer.is_some() {
         // Whatever it loses is its own: figures for a table, no verdict.

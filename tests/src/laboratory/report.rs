@@ -14,8 +14,11 @@ use crate::verdict::Verdict;
 pub struct Report {
     options: Options,
     started: SystemTime,
-    /// How long faults were made.
-    struck: Duration,
+    /// How long faults were made, in the rounds that are over.
+    pub(super) struck: Duration,
+    n_rounds: usize,
+    /// Pods that `audit` read, and their events.
+    audited: (usize, usize),
     /// Faults by kind, in order, with when they struck.
     history: Vec<(&'static str, Duration)>,
     /// Events that were written.
@@ -41,6 +44,8 @@ impl Report {
             options,
             started: SystemTime::now(),
             struck: Duration::ZERO,
+            n_rounds: 0,
+            audited: (0, 0),
             history: Vec::new(),
             written: 0,
             lost: 0,
@@ -56,6 +61,21 @@ impl Report {
     pub(super) fn begin(&mut self, strike: &'static str) {
         let at = self.started.elapsed().unwrap_or_default();
         self.history.push((strike, at));
+    }
+
+    /// Faults so far.
+    pub(super) fn n_faults(&self) -> usize {
+        self.history.len()
+    }
+
+    /// Rounds that are over.
+    pub(super) fn n_rounds(&self) -> usize {
+        self.n_rounds
+    }
+
+    pub(super) fn audited(&mut self, n_events: usize) {
+        self.audited.0 += 1;
+        self.audited.1 += n_events;
     }
 
     pub(super) fn recovered(&mut self, took: Duration) {
@@ -78,6 +98,7 @@ impl Report {
     #[expect(clippy::print_stderr, reason = "a long command shows how far it is")]
     pub(super) fn show_progress(&mut self, struck: Duration) {
         self.struck += struck;
+        self.n_rounds += 1;
         let minutes = self.struck.as_secs() / 60;
         let of = self.options.length.as_secs() / 60;
         eprintln!(
@@ -128,6 +149,11 @@ impl fmt::Display for Report {
             out,
             "events: {} written, {} lost, {} doubled, {} wrong, {} unparsed as suspects",
             self.written, self.lost, self.doubled, self.wrong, self.suspects
+        )?;
+        writeln!(
+            out,
+            "`audit` read {} pods with {} events",
+            self.audited.0, self.audited.1
         )?;
         writeln!(
             out,

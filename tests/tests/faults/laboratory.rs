@@ -14,6 +14,7 @@ fn every_line_arrives_once_through_random_faults() {
         round: Duration::from_secs(70),
         events_per_second: 500,
         calm: Duration::from_millis(200),
+        every: Duration::ZERO,
     });
     let report = report.unwrap();
     assert!(report.is_good(), "{report}");
