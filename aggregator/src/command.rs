@@ -1,6 +1,6 @@
 //! The commands of `tailrace-aggregator`.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -99,12 +99,47 @@ struct StoreArgs {
     output: Option<String>,
 }
 
+/// What a shell says of a program that SIGPIPE ended.
+const PIPE_CLOSED: u8 = 141;
+
+/// Standard output, and whether its reader has gone: `rules list | head` is no failure to tell of.
+#[derive(Debug)]
+struct Output<W> {
+    inner: W,
+    is_closed: bool,
+}
+
+impl<W: Write> Output<W> {
+    fn note<T>(&mut self, result: std::io::Result<T>) -> std::io::Result<T> {
+        let is_broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+        self.is_closed |= result.as_ref().err().is_some_and(is_broken);
+        result
+    }
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes);
+        self.note(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let flushed = self.inner.flush();
+        self.note(flushed)
+    }
+}
+
 /// Runs the program: the exit code is 0 when all is well, 1 when a check found something wrong, 2
-/// when the command could not be carried out.
+/// when the command could not be carried out, 141 when nobody reads its output any more.
 pub fn main() -> ExitCode {
-    match dispatch(Cli::parse()) {
+    let out = &mut Output {
+        inner: std::io::stdout().lock(),
+        is_closed: false,
+    };
+    match dispatch(Cli::parse(), out) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
+        Err(_) if out.is_closed => ExitCode::from(PIPE_CLOSED),
         Err(error) => {
             // The log may not be set up, and this is for the person at the terminal.
             drop(writeln!(
@@ -116,8 +151,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> anyhow::Result<bool> {
-    let out = &mut std::io::stdout().lock();
+fn dispatch(cli: Cli, mut out: &mut dyn Write) -> anyhow::Result<bool> {
     match cli.command {
         None => {
             let path = cli
@@ -145,7 +179,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<bool> {
             })
         }
         Some(Command::Buffer(command)) => buffer::run(command, out),
-        Some(Command::Users(command)) => users::run(&command, out),
+        Some(Command::Users(command)) => users::run(&command, &mut out),
         Some(Command::Rules(command)) => rules::run(command, out),
     }
 }

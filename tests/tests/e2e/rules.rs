@@ -232,6 +232,22 @@ fn rules_that_change_while_answers_are_lost_double_nothing() {
     assert!(n >= 1, "no group came again by the old rules");
 }
 
+#[test]
+fn a_reader_that_goes_is_no_failure_to_tell_of() {
+    let mut child = Command::new(binary("tailrace-aggregator").unwrap())
+        .args(["rules", "list"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    // As after SIGPIPE.
+    assert_eq!(ended.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}
+
+
 /// Runs `tailrace-aggregator rules …` with `input`; gives whether it succeeded and what it said.
 fn rules(args: &[&str], input: &str) -> (Option<i32>, String, String) {
     let mut child = Command::new(binary("tailrace-aggregator").unwrap())
