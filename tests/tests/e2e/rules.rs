@@ -247,7 +247,6 @@ fn a_reader_that_goes_is_no_failure_to_tell_of() {
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
 }
 
-
 /// Runs `tailrace-aggregator rules …` with `input`; gives whether it succeeded and what it said.
 fn rules(args: &[&str], input: &str) -> (Option<i32>, String, String) {
     let mut child = Command::new(binary("tailrace-aggregator").unwrap())
