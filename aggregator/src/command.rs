@@ -119,8 +119,8 @@ impl<W: Write> Output<W> {
 
 impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.inner.write(bytes);
-        self.note(written)
+        let written = self.inner.write_all(bytes);
+        self.note(written).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
