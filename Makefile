@@ -17,7 +17,7 @@ ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 TESTED := $(CARGO_TARGET_DIR)/tested
 
-.PHONY: help run test unit e2e faulttests faults soak bench bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e faulttests faults churn soak bench bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,10 +38,16 @@ e2e: prune faulty ## the end-to-end tests alone; E2E='--test faults crashes' pic
 faulttests: prune faulty ## named tests of faults: docs/faults.md; ONLY=crashes picks some
 	TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests --test faults $(ONLY) -- --test-threads 1
 
-faults: prune faulty ## random faults under load, every line counted; SEED=4 MINUTES=5 RATE=2000 PEER=rsyslog
+faults: prune faulty ## random faults under load, every line counted; SEED=4 MINUTES=5 RATE=2000 PEER=rsyslog CHURN=10
 	cargo build --profile tested -q -p tests --bin tailrace-faults
 	TAILRACE_BIN_DIR=$(TESTED)/faults $(TESTED)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
 	    --minutes $(or $(MINUTES),5) --rate $(or $(RATE),2000) $(if $(PEER),--peer $(PEER))
+	$(if $(PEER),,$(MAKE) churn)
+
+# Six rounds are a minute, and then some.
+churn: prune faulty ## 110 pods that come and go on a node, every line with its own pod's fields; CHURN=10 (minutes)
+	ROUNDS=$$(($(or $(CHURN),10) * 6)) TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests --test k8s -- \
+	    --nocapture every_line_of_churning_pods_has_its_own_pods_fields
 
 # An event has 1.3 lines: 15,400 are 20,000 lines.
 soak: prune faulty ## an hour of it: 20,000 lines a second, a fault every 20 s; MINUTES=60

@@ -4,6 +4,7 @@
 
 mod matcher;
 mod program;
+mod scan;
 pub(crate) mod set;
 
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};

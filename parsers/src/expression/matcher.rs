@@ -146,6 +146,13 @@ impl Program {
                     node += hole.n_nodes;
                     fits
                 }
+                Node::Scan(scan) => {
+                    let end = scan.end(text, input.from, at)?;
+                    pay(budget, end.unwrap_or(at) - at)?;
+                    at = end.unwrap_or(at);
+                    node += scan.n_nodes;
+                    end.is_some()
+                }
                 Node::Run(run) => match run.begin(input, at, budget)? {
                     None => false,
                     Some((end, back)) => {

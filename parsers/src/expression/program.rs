@@ -1,6 +1,7 @@
 //! Expressions as programs for the [`matcher`](super::matcher): runs of a class of characters,
 //! literals, branches. What cannot be said this way is left to the `regex` crate.
 
+use super::scan::Scan;
 use super::set::ByteSet;
 use regex_syntax::hir::{Class as HirClass, Hir, HirKind, Look, Repetition};
 
@@ -35,6 +36,8 @@ pub(super) enum Node {
     Run(Box<Run>),
     /// Stands for the nodes from here on that take text up to a byte: `([^ ]*) "`.
     Hole(Box<Hole>),
+    /// Stands for the nodes from here on that are a part without groups.
+    Scan(Box<Scan>),
     /// Notes the position.
     Save(usize),
     /// The first of two ways that leads to a match.
@@ -106,7 +109,7 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self {
             bytes: ByteSet::default(),
             end: false,
@@ -231,12 +234,18 @@ fn begins(bytes: &ByteSet, has_some: bool) -> ByteSet {
 impl Program {
     /// Compiles; `None` when the expression holds what a program cannot say.
     pub(super) fn compile(hir: &Hir) -> Option<Program> {
-        let mut compiler = Compiler { nodes: Vec::new() };
+        let mut compiler = Compiler {
+            nodes: Vec::new(),
+            parts: Vec::new(),
+            is_in_part: false,
+        };
         compiler.add(Node::Save(0))?;
         compiler.hir(hir)?;
         compiler.add(Node::Save(1))?;
         compiler.add(Node::Match)?;
-        let mut nodes = compiler.nodes;
+        let Compiler {
+            mut nodes, parts, ..
+        } = compiler;
         for at in 0..nodes.len() {
             match &nodes[at] {
                 Node::Run(_) => {
@@ -258,10 +267,21 @@ impl Program {
         }
         let kinds = tabulate(&mut nodes);
         let first = ahead(&nodes, 0);
+        let scans: Vec<_> = parts
+            .into_iter()
+            .filter_map(|part| {
+                let after = ahead(&nodes, part.end);
+                let scan = Scan::compile(&part.hir, after, part.end - part.start)?;
+                Some((part.start, scan))
+            })
+            .collect();
         for at in 0..nodes.len() {
             if let Some(hole) = hole(&nodes, at) {
                 nodes[at] = Node::Hole(Box::new(hole));
             }
+        }
+        for (at, scan) in scans {
+            nodes[at] = Node::Scan(Box::new(scan));
         }
         Some(Program {
             n_slots: 2 + 2 * hir.properties().explicit_captures_len(),
@@ -275,6 +295,16 @@ impl Program {
 
 struct Compiler {
     nodes: Vec<Node>,
+    /// Parts that an automaton may run through.
+    parts: Vec<Part>,
+    is_in_part: bool,
+}
+
+/// A part of the expression without groups, and its nodes.
+struct Part {
+    hir: Hir,
+    start: usize,
+    end: usize,
 }
 
 impl Compiler {
@@ -303,7 +333,42 @@ impl Compiler {
         }
     }
 
+    /// Adds the nodes of an expression, noting it when it is a part that is worth an automaton:
+    /// one with several ways.
     fn hir(&mut self, hir: &Hir) -> Option<()> {
+        let has_groups = hir.properties().explicit_captures_len() > 0;
+        if self.is_in_part || has_groups {
+            return self.nodes_of(hir);
+        }
+        self.is_in_part = true;
+        let start = self.nodes.len();
+        let added = self.nodes_of(hir);
+        self.is_in_part = false;
+        let end = self.nodes.len();
+        let nodes = self.nodes.get(start..end).unwrap_or_default();
+        if nodes.iter().any(|node| matches!(node, Node::Split(_))) {
+            let hir = hir.clone();
+            self.parts.push(Part { hir, start, end });
+        }
+        added
+    }
+
+    /// Adds the nodes of a sequence: what has no groups together, as far as it goes.
+    fn sequence(&mut self, parts: &[Hir]) -> Option<()> {
+        let has_groups = |part: &Hir| part.properties().explicit_captures_len() > 0;
+        if self.is_in_part {
+            return parts.iter().try_for_each(|part| self.nodes_of(part));
+        }
+        for run in parts.chunk_by(|a, b| !has_groups(a) && !has_groups(b)) {
+            match run {
+                [part] => self.hir(part)?,
+                _ => self.hir(&Hir::concat(run.to_vec()))?,
+            }
+        }
+        Some(())
+    }
+
+    fn nodes_of(&mut self, hir: &Hir) -> Option<()> {
         match hir.kind() {
             HirKind::Empty => {}
             HirKind::Literal(literal) => {
@@ -335,11 +400,7 @@ impl Compiler {
                 self.hir(&capture.sub)?;
                 self.add(Node::Save(slot + 1))?;
             }
-            HirKind::Concat(parts) => {
-                for part in parts {
-                    self.hir(part)?;
-                }
-            }
+            HirKind::Concat(parts) => self.sequence(parts)?,
             HirKind::Alternation(ways) => self.alternation(ways)?,
             HirKind::Repetition(repetition) => self.repetition(repetition)?,
         }
@@ -554,7 +615,7 @@ fn ahead(nodes: &[Node], from: usize) -> Ahead {
                 }
             }
             // Made of others when these are looked at no more.
-            Node::Hole(_) => ahead.any = true,
+            Node::Hole(_) | Node::Scan(_) => ahead.any = true,
             Node::Save(_) | Node::Start | Node::WordBoundary(_) => todo.push(at + 1),
             Node::Split(split) => todo.extend(split.ways),
             Node::Jump(to) => todo.push(*to),
