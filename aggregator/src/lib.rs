@@ -9,6 +9,7 @@ pub mod audit;
 pub mod build;
 mod clock;
 pub mod command;
+mod kubernetes_events;
 pub mod metrics;
 pub mod output;
 pub mod pipeline;

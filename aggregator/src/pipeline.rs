@@ -18,7 +18,9 @@ pub use fragment::Fragment;
 pub use metadata::{MetadataCache, StreamMeta};
 pub use plan::{Plan, RestoreError, RestoredPlans, SettingsKey};
 pub use route::{Naming, Place, Router, Routers, Template};
-pub use worker::{BatchError, BodyEncoding, OutputView, Processed, RawLine, Shared};
+pub use worker::{
+    BatchError, BodyEncoding, LinePlace, OutputView, Processed, RawLine, RawLines, Shared,
+};
 
 use crate::output::Encoder;
 use worker::Worker;
@@ -48,8 +50,7 @@ enum Job {
         reply: oneshot::Sender<Result<Processed, BatchError>>,
     },
     Lines {
-        lines: Vec<RawLine>,
-        stream: u64,
+        lines: RawLines,
         now_ms: u64,
         reply: oneshot::Sender<Result<Vec<Fragment>, BatchError>>,
     },
@@ -122,21 +123,18 @@ impl Pool {
         answer.await.map_err(|_| Stopping)
     }
 
-    /// Parses lines that are records by themselves on a worker. `stream` tells them from all
-    /// others: sent again under the same one they are the same documents.
+    /// Parses lines that are records by themselves on a worker.
     ///
     /// # Errors
     /// [`Stopping`] when the pool is closed.
     pub async fn lines(
         &self,
-        lines: Vec<RawLine>,
-        stream: u64,
+        lines: RawLines,
         now_ms: u64,
     ) -> Result<Result<Vec<Fragment>, BatchError>, Stopping> {
         let (reply, answer) = oneshot::channel();
         let job = Job::Lines {
             lines,
-            stream,
             now_ms,
             reply,
         };
@@ -202,11 +200,10 @@ fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<
             }
             Some(Job::Lines {
                 lines,
-                stream,
                 now_ms,
                 reply,
             }) => {
-                let process = |worker: &mut Worker| worker.lines(&lines, stream, now_ms);
+                let process = |worker: &mut Worker| worker.lines(&lines, now_ms);
                 drop(reply.send(guarded(&mut worker, shared, process)));
             }
             Some(Job::Encode {

@@ -23,6 +23,7 @@ pub struct OutputState {
 pub struct StatusSource {
     outputs: BTreeMap<String, OutputState>,
     rules: Arc<RuleBook>,
+    kubernetes_events: Option<k8s::events::EventState>,
     started: Instant,
     reload_error: Mutex<Option<String>>,
 }
@@ -37,9 +38,17 @@ impl StatusSource {
         Self {
             outputs,
             rules,
+            kubernetes_events: None,
             started,
             reload_error: Mutex::new(None),
         }
+    }
+
+    /// Shows Kubernetes Events too.
+    #[must_use]
+    pub fn with_kubernetes_events(mut self, state: Option<k8s::events::EventState>) -> Self {
+        self.kubernetes_events = state;
+        self
     }
 
     /// Remembers why the last reload failed; `None` when it did not.
@@ -73,6 +82,7 @@ impl StatusSource {
             "resident_bytes": telemetry::process::resident_bytes(),
             "reload_error": self.reload_error(),
             "rules": self.rules.json(),
+            "kubernetes_events": self.kubernetes_events.as_ref().map(crate::kubernetes_events::status),
             "outputs": outputs,
         })
     }

@@ -1,5 +1,6 @@
 //! What the API asks of the aggregator: lines in, figures out, rules tried.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use store::BoxFuture;
 use web::{IngestError, LogLine, RuleFigures, RuleProblem, Trial, TrialResult};
 
 use crate::clock::wall_ms;
-use crate::pipeline::{RawLine, Shared};
+use crate::pipeline::{LinePlace, RawLine, RawLines, Shared};
 use crate::receive::{Intake, Tokens};
 use crate::status::StatusSource;
 
@@ -47,11 +48,20 @@ impl WebPipeline {
             Some(key) => xxhash_rust::xxh3::xxh3_64(format!("api\0{key}").as_bytes()),
             None => random(),
         };
-        let lines = lines.into_iter().map(raw_line).collect();
+        let mut offset = 0;
+        let lines = lines.into_iter().map(|line| {
+            let line = raw_line(line, stream, offset);
+            offset += line.place.length;
+            line
+        });
+        let lines = RawLines {
+            lines: lines.collect(),
+            ..RawLines::default()
+        };
         let fragments = self
             .intake
             .pool
-            .lines(lines, stream, wall_ms())
+            .lines(lines, wall_ms())
             .await
             .map_err(|_| IngestError::Stopping)?
             .map_err(|error| IngestError::Busy(error.to_string()))?;
@@ -64,8 +74,9 @@ impl WebPipeline {
 }
 
 /// A line as a program would log it in JSON: the rules and the recogniser of JSON take it from
-/// there. What is ours comes first, so that nothing of `meta` can take its place.
-fn raw_line(line: LogLine) -> RawLine {
+/// there. What is ours comes first, so that nothing of `meta` can take its place. The lines of a
+/// request lie behind each other in a stream that is theirs alone.
+fn raw_line(line: LogLine, stream: u64, offset: u64) -> RawLine {
     let time = jiff::Timestamp::from_nanosecond(i128::from(line.time_ns))
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let mut text = String::from("{");
@@ -91,9 +102,17 @@ fn raw_line(line: LogLine) -> RawLine {
         text.push_str(&value.to_string());
     }
     text.push('}');
+    let hash = xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as u32;
     RawLine {
-        text: text.into_bytes(),
         time_ns: line.time_ns,
+        place: LinePlace {
+            stream,
+            offset,
+            length: text.len() as u64,
+        },
+        id: store::document_id(stream, offset, hash),
+        metadata: Cow::Borrowed(b"{}"),
+        text: text.into_bytes(),
     }
 }
 
@@ -243,7 +262,7 @@ mod tests {
 
     /// What of a document a line of the API becomes.
     fn document(line: LogLine) -> Value {
-        let raw = raw_line(line);
+        let raw = raw_line(line, 7, 0);
         let text = String::from_utf8(raw.text).unwrap();
         let rules = Arc::new(RuleSet::empty());
         let results = try_lines(&rules, &[text], &Map::new()).unwrap();

@@ -2,6 +2,7 @@
 
 mod elasticsearch;
 mod embedded;
+mod kubernetes_events;
 mod output;
 mod web;
 
@@ -13,6 +14,9 @@ pub use self::elasticsearch::{
     CompressionChoice, ElasticsearchConfig, RetentionConfig, TemplateConfig,
 };
 pub use self::embedded::EmbeddedConfig;
+pub use self::kubernetes_events::{
+    EventLeaseConfig, EventNamespacesConfig, EventStart, EventType, KubernetesEventsConfig,
+};
 pub use self::output::{BufferConfig, OutputBatchConfig, OutputConfig};
 pub use self::web::{WebAuth, WebConfig, WebProxyConfig, WebRole};
 use crate::fields::At;
@@ -83,6 +87,8 @@ section! {
         workers: u32 = cores() => Rule::varies("the cores that the cgroup allows", "2"),
         /// What is taken from agents.
         receive: ReceiveConfig = ReceiveConfig::default(),
+        /// Kubernetes Events as documents.
+        kubernetes_events: KubernetesEventsConfig = KubernetesEventsConfig::default(),
         /// How lines become events.
         multiline: MultilineConfig = MultilineConfig::default(),
         /// Where documents go. Every output gets every document.
@@ -174,6 +180,10 @@ impl AggregatorConfig {
             ("ack", self.ack != new.ack),
             ("workers", self.workers != new.workers),
             ("receive", receive(self) != receive(new)),
+            (
+                "kubernetes_events",
+                self.kubernetes_events != new.kubernetes_events,
+            ),
             ("multiline", self.multiline != new.multiline),
             ("outputs", self.outputs != new.outputs),
             ("shutdown_grace", self.shutdown_grace != new.shutdown_grace),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::agent::{AgentConfig, StartAt};
-use config::aggregator::{AckMode, AggregatorConfig};
+use config::aggregator::{AckMode, AggregatorConfig, EventStart};
 use config::{ByteSize, Credentials, Environment, Problems, Root};
 use proptest::prelude::*;
 
@@ -388,6 +388,53 @@ fn bombs_are_refused() {
     );
     let deep = format!("a: {}", "[".repeat(10_000));
     assert!(parse::<AgentConfig>(&deep).is_err());
+}
+
+#[test]
+fn kubernetes_events_are_off_and_their_times_go_together() {
+    let config: AggregatorConfig = parse(AGGREGATOR).unwrap();
+    assert!(!config.kubernetes_events.enabled);
+    let with = |section: &str| {
+        let text = format!("{AGGREGATOR}kubernetes_events: {{enabled: true, {section}}}\n");
+        parse::<AggregatorConfig>(&text).map_err(|problems| problems.to_string())
+    };
+    let config = with("start_at: end, namespaces: {exclude: [kube-system]}").unwrap();
+    assert_eq!(config.kubernetes_events.start_at, EventStart::End);
+    assert_eq!(config.kubernetes_events.lease.duration.as_secs(), 15);
+    for (section, problem) in [
+        (
+            "lease: {renew_deadline: 15s}",
+            "kubernetes_events.lease.renew_deadline: must be below `duration` (15s), got `15s`",
+        ),
+        (
+            "lease: {retry_period: 6s}",
+            "retry_period: must be at most half of `renew_deadline` (10s), got `6s`",
+        ),
+        (
+            "lease: {duration: 12500ms}",
+            "duration: must be whole seconds, as a Lease knows no others, got `12500ms`",
+        ),
+        (
+            "lease: {name: Events_1}",
+            "expected a name of lower-case letters",
+        ),
+        (
+            "lease: {namespace: -a}",
+            "kubernetes_events.lease.namespace: expected a name",
+        ),
+        ("types: []", "kubernetes_events.types: must not be empty"),
+        ("types: [Error]", "Normal"),
+        (
+            "namespaces: {include: []}",
+            "`include` is empty: no Event would be taken",
+        ),
+        ("lease: {nmae: x}", "name"),
+    ] {
+        let told = with(section).unwrap_err();
+        assert!(told.contains(problem), "{section}: {told}");
+    }
+    let old: AggregatorConfig = parse(AGGREGATOR).unwrap();
+    assert_eq!(old.needs_restart(&config), ["kubernetes_events"]);
 }
 
 #[test]

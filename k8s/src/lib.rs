@@ -1,13 +1,17 @@
-//! What the cluster knows of a node's containers, and what their annotations ask for.
+//! What the cluster knows of a node's containers, and what their annotations ask for; the cluster's
+//! Events, and who of several reads them.
 //!
 //! [`Pods`] is the table of the pods of one node, filled by [`watch`] (the API server) or
 //! [`kubelet`] (its `/pods`), kept over restarts by [`cache`]. A container's fields come from
-//! [`Pod::fields`], what its pod's annotations ask for from [`Steering`].
+//! [`Pod::fields`], what its pod's annotations ask for from [`Steering`]. [`events`] reads the Events
+//! of a cluster for the holder of a [`lease`].
 
 pub mod cache;
 mod client;
+pub mod events;
 mod fields;
 pub mod kubelet;
+pub mod lease;
 mod metrics;
 pub mod namespaces;
 mod object;

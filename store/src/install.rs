@@ -563,6 +563,7 @@ mod tests {
                     "logs-kubernetes.container_logs-*",
                     "logs-generic-*",
                     "logs-system.journal-*",
+                    "logs-kubernetes.events-*",
                     "logs-tailrace.dead_letter-*",
                     "logs-tailrace.audit-*",
                 ],

@@ -154,6 +154,7 @@ impl Default for InstallOptions {
                 "logs-kubernetes.container_logs-*".to_owned(),
                 "logs-generic-*".to_owned(),
                 "logs-system.journal-*".to_owned(),
+                "logs-kubernetes.events-*".to_owned(),
             ],
             plain_patterns: Vec::new(),
             priority: 500,

@@ -5,6 +5,7 @@
 //! kubelet: nothing runs, the status of a pod is what a test patches. Ready in 4 s; data and port
 //! survive `stop`, `kill` and `start_again`. etcd does not sync to disk.
 
+pub mod events;
 pub mod node;
 mod program;
 

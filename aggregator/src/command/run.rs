@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::build;
+use crate::kubernetes_events::KubernetesEvents;
 use crate::metrics::PipelineMetrics;
 use crate::output::{DiskQueue, Encoder, Keep, Output};
 use crate::pipeline::{MetadataCache, OutputView, Plan, Pool, RestoredPlans, Shared};
@@ -67,6 +68,7 @@ async fn serve(
     let metrics = Arc::new(PipelineMetrics::default());
     metrics.register(&mut registry);
 
+    let events = KubernetesEvents::new(&config.kubernetes_events)?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -174,7 +176,13 @@ async fn serve(
     }
 
     rule_book.register(&mut registry);
-    let status = Arc::new(StatusSource::new(states, rule_book, started));
+    if let Some(events) = &events {
+        let own = registry.sub_registry_with_prefix("tailrace");
+        events.metrics.register(own);
+    }
+    let state = events.as_ref().map(|events| events.state.clone());
+    let status = StatusSource::new(states, rule_book, started).with_kubernetes_events(state);
+    let status = Arc::new(status);
     let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
     let (stop, stopped) = watch::channel(false);
     let mut receiver = Receiver::new(
@@ -211,6 +219,10 @@ async fn serve(
             Serves::Reads
         }
     };
+    if let Some(events) = events {
+        let intake = Arc::clone(receiver.intake());
+        events.start(intake, stopped.clone(), grace, &mut serving);
+    }
     serving.spawn(Arc::clone(&receiver).serve(listener, serves, stopped, grace));
     announce(&config, address);
 

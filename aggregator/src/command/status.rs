@@ -41,6 +41,9 @@ pub(super) fn run(address: SocketAddr, json: bool, out: &mut dyn Write) -> anyho
             "the last reload failed, the old configuration is in force: {error}"
         )?;
     }
+    if let Some(line) = kubernetes_events(&status["kubernetes_events"]) {
+        writeln!(out, "{line}")?;
+    }
     let mut buffers = Table::new(&[
         "output",
         "undelivered",
@@ -75,6 +78,24 @@ pub(super) fn run(address: SocketAddr, json: bool, out: &mut dyn Write) -> anyho
         print_flat(out, "", &output["store"])?;
     }
     Ok(())
+}
+
+/// Who reads Kubernetes Events, where that is configured.
+fn kubernetes_events(events: &Value) -> Option<String> {
+    let word = |name: &str| events.get(name).and_then(Value::as_str);
+    let mut line = match (events.get("reads")?.as_bool()?, word("holder")) {
+        (true, _) => match events.get("position").and_then(Value::as_u64) {
+            Some(position) => format!("reads Kubernetes Events, durable up to version {position}"),
+            None => "reads Kubernetes Events".to_owned(),
+        },
+        (false, Some(holder)) => format!("Kubernetes Events are read by {holder}"),
+        (false, None) => "Kubernetes Events are read by nobody that is known here".to_owned(),
+    };
+    if let Some(problem) = word("problem") {
+        line.push_str("; ");
+        line.push_str(problem);
+    }
+    Some(line)
 }
 
 /// The rules that were tried, those that cost most first.
@@ -161,6 +182,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn who_reads_kubernetes_events_is_one_line() {
+        for (events, line) in [
+            (Value::Null, None),
+            (
+                json!({"reads": true, "holder": "a_1", "position": 7, "problem": null}),
+                Some("reads Kubernetes Events, durable up to version 7"),
+            ),
+            (
+                json!({"reads": true, "holder": "a_1", "position": null, "problem": "read: forbidden"}),
+                Some("reads Kubernetes Events; read: forbidden"),
+            ),
+            (
+                json!({"reads": false, "holder": "b_2", "position": null, "problem": null}),
+                Some("Kubernetes Events are read by b_2"),
+            ),
+            (
+                json!({"reads": false, "holder": null, "position": null, "problem": "lease: 403"}),
+                Some("Kubernetes Events are read by nobody that is known here; lease: 403"),
+            ),
+        ] {
+            assert_eq!(kubernetes_events(&events).as_deref(), line);
+        }
+    }
 
     #[test]
     fn nested_figures_are_printed_flat() {

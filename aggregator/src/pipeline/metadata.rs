@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parsers::StreamContext;
+use parsers::{ContextError, StreamContext};
 use wire::MetaId;
 
 use super::route::{Place, Routers};
@@ -23,6 +23,23 @@ pub struct StreamMeta {
 }
 
 impl StreamMeta {
+    /// The metadata object `json`, where `routers` send its stream.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub fn new(json: &[u8], routers: &Routers) -> Result<Self, ContextError> {
+        let context = StreamContext::new(json)?;
+        let places = places(&context, routers);
+        let namespace = context.get("kubernetes.namespace");
+        let namespace = namespace.unwrap_or_default().to_owned();
+        Ok(Self {
+            context: Arc::new(context),
+            places,
+            routers: Arc::clone(routers),
+            namespace,
+        })
+    }
+
     /// The same stream, where `routers` send it.
     pub fn placed(&self, routers: &Routers) -> Self {
         Self {
@@ -91,24 +108,14 @@ impl MetadataCache {
         if wire::meta_id(json) != id || self.get(id).is_some() {
             return;
         }
-        let Ok(context) = StreamContext::new(json) else {
+        let Ok(meta) = StreamMeta::new(json, routers) else {
             return;
         };
-        for problem in context.problems() {
-            let pod = context.get("kubernetes.pod.name").unwrap_or_default();
+        for problem in meta.context.problems() {
+            let pod = meta.context.get("kubernetes.pod.name").unwrap_or_default();
             tracing::warn!(pod, problem, "a pod's annotation is ignored");
         }
-        let places = places(&context, routers);
-        let namespace = context
-            .get("kubernetes.namespace")
-            .unwrap_or_default()
-            .to_owned();
-        let meta = Arc::new(StreamMeta {
-            context: Arc::new(context),
-            places,
-            routers: Arc::clone(routers),
-            namespace,
-        });
+        let meta = Arc::new(meta);
         let bytes = 2 * json.len() + OVERHEAD_BYTES;
         let mut generations = self
             .generations

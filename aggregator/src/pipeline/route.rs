@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 /// What a pod's annotation says of the dataset; its agent has seen to it that it may.
 const DATASET_ANNOTATION: &str = "kubernetes.annotations.tailrace.io/dataset";
 
-/// Dataset of a node's systemd journal, as its agent tells it in `event.dataset`.
-const JOURNAL_DATASET: &str = "system.journal";
+/// Datasets of sources that are no containers, as these tell them in `event.dataset`: a node's
+/// systemd journal, and Kubernetes Events, which may well name a pod.
+const OWN_DATASETS: [&str; 2] = ["system.journal", k8s::events::DATASET];
 
 /// Longest dataset or namespace part in bytes; Elasticsearch's own limit for these is 100.
 const MAX_PART_BYTES: usize = 100;
@@ -100,7 +101,8 @@ pub enum Naming {
     /// `logs-<dataset>-<namespace>`.
     DataStream {
         /// Template of the dataset; `None`: `kubernetes.container_logs` for records of
-        /// containers, `system.journal` for those of a node's journal, else `generic`.
+        /// containers, `system.journal` for those of a node's journal, `kubernetes.events` for
+        /// Events, else `generic`.
         dataset: Option<Template>,
         /// Template of the data stream's namespace, `default` by default.
         namespace: Template,
@@ -158,12 +160,12 @@ impl Router {
     pub fn place<'a>(&self, lookup: impl Fn(&str) -> Option<Cow<'a, str>>) -> Place {
         match &self.naming {
             Naming::DataStream { dataset, namespace } => {
-                let default_dataset = if lookup("kubernetes.pod.name").is_some() {
-                    "kubernetes.container_logs"
-                } else if lookup("event.dataset").as_deref() == Some(JOURNAL_DATASET) {
-                    JOURNAL_DATASET
-                } else {
-                    "generic"
+                let told = lookup("event.dataset");
+                let own = |dataset: &&str| told.as_deref() == Some(*dataset);
+                let default_dataset = match OWN_DATASETS.into_iter().find(own) {
+                    Some(dataset) => dataset,
+                    None if lookup("kubernetes.pod.name").is_some() => "kubernetes.container_logs",
+                    None => "generic",
                 };
                 let annotated = lookup(DATASET_ANNOTATION);
                 let is_annotated = annotated.is_some();
@@ -304,6 +306,14 @@ mod tests {
         assert_eq!(
             router.place(journal),
             Place::Fixed("logs-system.journal-default".into())
+        );
+        let event = |field: &str| match field {
+            "event.dataset" => Some("kubernetes.events".into()),
+            other => lookup(other),
+        };
+        assert_eq!(
+            router.place(event),
+            Place::Fixed("logs-kubernetes.events-default".into())
         );
     }
 

@@ -22,6 +22,10 @@ use super::trail;
 use crate::metrics::PipelineMetrics;
 use crate::rules::RuleBook;
 
+mod lines;
+
+pub use lines::{LinePlace, RawLine, RawLines};
+
 /// How a request's body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyEncoding {
@@ -90,18 +94,6 @@ pub enum BatchError {
     #[error("the aggregator failed on this batch; its log has the place")]
     Panic,
 }
-
-/// A line that is a record by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawLine {
-    /// Its text.
-    pub text: Vec<u8>,
-    /// When it was written, nanoseconds since the epoch.
-    pub time_ns: i64,
-}
-
-/// The metadata of lines that came without a file.
-const NO_METADATA: &[u8] = b"{}";
 
 /// What a batch became.
 #[derive(Debug)]
@@ -516,101 +508,6 @@ impl Worker {
             }
         };
         fragments.iter_mut().enumerate().map(to).collect()
-    }
-
-    /// Lines that came one by one, each a record of its own: parsed as those of files are. They
-    /// lie behind each other in a stream that is theirs alone.
-    ///
-    /// # Errors
-    /// When an output that is not optional refuses them.
-    pub(super) fn lines(
-        &mut self,
-        lines: &[RawLine],
-        stream: u64,
-        now_ms: u64,
-    ) -> Result<Vec<Fragment>, BatchError> {
-        self.take_plan();
-        let id = wire::meta_id(NO_METADATA);
-        self.shared
-            .metadata
-            .insert(id, NO_METADATA, &self.plan.routers);
-        let meta = self.shared.metadata.get(id).ok_or(BatchError::Panic)?;
-        self.ask_refused();
-        if self.is_refused(&meta) {
-            return Err(BatchError::Refused);
-        }
-        let now_ns = i64::try_from(now_ms)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000_000);
-        let outputs = self.shared.outputs.iter();
-        let mut fragments: Vec<Fragment> = outputs.map(|_| Fragment::default()).collect();
-        let destinations: Vec<Destination<'_>> = fragments
-            .iter_mut()
-            .enumerate()
-            .map(|(number, fragment)| {
-                destination(&self.refused[number], &meta, number, None, fragment)
-            })
-            .collect();
-        let mut dropped = trail::DroppedRuns::default();
-        let mut counts = super::GroupCounts::default();
-        let mut offset = 0u64;
-        for line in lines {
-            let length = line.text.len() as u64;
-            let view = RecordView {
-                message: &line.text,
-                iostream: None,
-                time_ns: Some(line.time_ns),
-                now_ns,
-                stream,
-                offset,
-                length,
-                parts: &[],
-                trace_at: None,
-                tags: &[],
-                unparsed: false,
-            };
-            counts.records += 1;
-            counts.bytes += length;
-            self.document.clear();
-            let outcome = self
-                .parser
-                .append_document(&view, &meta.context, &mut self.document);
-            match outcome {
-                Outcome::Dropped { rule } => {
-                    counts.dropped += 1;
-                    dropped.interval(0, stream, offset, length, self.plan.rules.name(rule), 1);
-                }
-                Outcome::Document(document) => {
-                    counts.unparsed += u64::from(document.tags.contains(Tag::Unparsed));
-                    self.document.push(b'\n');
-                    let hash = xxhash_rust::xxh3::xxh3_64(&line.text) as u32;
-                    let id = store::document_id(stream, offset, hash);
-                    let route = document
-                        .route
-                        .and_then(|route| self.plan.rules.route(route));
-                    let routed = route.map(|route| self.routed(route, &meta, &mut fragments));
-                    let routed = routed.unwrap_or_default();
-                    let outputs = fragments.iter_mut().zip(&destinations);
-                    for (number, (fragment, destination)) in outputs.enumerate() {
-                        let own = routed.get(number).copied().unwrap_or(Routed::AsAll);
-                        append(
-                            fragment,
-                            &own.of(destination),
-                            &meta,
-                            line.time_ns,
-                            &id,
-                            &self.document,
-                        );
-                    }
-                }
-            }
-            offset += length;
-        }
-        drop(destinations);
-        self.shared.rule_book.note(&mut self.parser);
-        self.shared.metrics.group(&meta.namespace, &counts);
-        dropped.append(&[meta], None, now_ms, &mut fragments);
-        Ok(fragments)
     }
 
     /// The streams with the places of the plan at hand, where they were placed by another one.

@@ -19,8 +19,8 @@ section! {
         optional: bool = false,
         /// Dataset of the data stream `logs-<dataset>-<namespace>`; may hold fields like
         /// `%{kubernetes.namespace}`. Without it `kubernetes.container_logs` for containers,
-        /// `system.journal` for nodes' journals and `generic` for other files, unless a rule says
-        /// otherwise.
+        /// `system.journal` for nodes' journals, `kubernetes.events` for Kubernetes Events and
+        /// `generic` for other files, unless a rule says otherwise.
         dataset: Option<String> = None => Rule::example("shop.%{kubernetes.namespace}"),
         /// Namespace of the data stream; may hold fields.
         namespace: String = "default".to_owned(),

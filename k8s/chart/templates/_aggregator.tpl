@@ -123,6 +123,11 @@ spec:
           mountPath: /etc/tailrace/users
           readOnly: true
         {{- end }}
+        {{- if include "tailrace.readsEvents" . }}
+        - name: api-token
+          mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+          readOnly: true
+        {{- end }}
         {{- with $aggregator.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -150,6 +155,24 @@ spec:
     - name: data
       emptyDir:
         sizeLimit: {{ $aggregator.emptyDir.sizeLimit }}
+    {{- end }}
+    {{- if include "tailrace.readsEvents" . }}
+    - name: api-token
+      projected:
+        sources:
+          - serviceAccountToken:
+              path: token
+              expirationSeconds: {{ $aggregator.serviceAccount.tokenSeconds }}
+          - configMap:
+              name: kube-root-ca.crt
+              items:
+                - key: ca.crt
+                  path: ca.crt
+          - downwardAPI:
+              items:
+                - path: namespace
+                  fieldRef:
+                    fieldPath: metadata.namespace
     {{- end }}
     {{- with $aggregator.extraVolumes }}
     {{- toYaml . | nindent 4 }}

@@ -87,6 +87,8 @@ impl Part {
                 .any(|glob| glob_fits(glob.as_bytes(), value.as_bytes()))
         };
         match self {
+            // What another source tells of a container is not what the container says.
+            Part::Field("container", _) if !is_of_container(stream) => false,
             Part::Field(_, key) => any(stream.get(key).unwrap_or_default()),
             Part::Any(key) => any(stream.get(key).unwrap_or_default()),
             Part::Image => {
@@ -112,6 +114,13 @@ fn source_of(stream: &StreamContext) -> &str {
         }
         None => "file",
     }
+}
+
+/// Whether the lines may be those of a container.
+fn is_of_container(stream: &StreamContext) -> bool {
+    stream
+        .get("input.type")
+        .is_none_or(|source| source == "container")
 }
 
 impl Condition {

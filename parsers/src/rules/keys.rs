@@ -58,7 +58,11 @@ pub static RULE_KEYS: &[OptionDoc] = &[
 pub static MATCH_KEYS: &[OptionDoc] = &[
     key("namespace", OptionKind::Globs, "the pod's namespace"),
     key("pod", OptionKind::Globs, "the pod's name"),
-    key("container", OptionKind::Globs, "the container's name"),
+    key(
+        "container",
+        OptionKind::Globs,
+        "the name of the container whose line it is",
+    ),
     key("node", OptionKind::Globs, "the node's name"),
     key(
         "image",

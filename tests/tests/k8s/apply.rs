@@ -54,7 +54,7 @@ fn every_manifest_is_taken_without_a_warning() {
             helm(variant.chart),
         ));
     }
-    let components = ["namespace-labels", "kubelet"];
+    let components = ["namespace-labels", "kubelet", "kubernetes-events"];
     all.push((components.join(" and "), kustomize_with(&components)));
     let secrets = std::fs::read_to_string(root().join("k8s/secrets.example.yaml")).unwrap();
     all.push(("secrets.example.yaml".to_owned(), secrets));

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::manifests::{
-    BASE, VARIANTS, comparable, differences, helm, kustomize, kustomize_with, lint, objects, root,
-    try_helm, yaml,
+    BASE, VARIANTS, comparable, differences, helm, kustomize, kustomize_over, kustomize_with, lint,
+    objects, root, try_helm, yaml,
 };
 
 fn check_same(what: &str, left: &str, right: &str) {
@@ -42,6 +42,44 @@ fn values_of_rights_render_what_the_components_hold() {
         let args = [BASE.chart, &["--set", value]].concat();
         check_same(component, &helm(&args), &kustomize_with(&[component]));
     }
+}
+
+/// The configuration, which makes the chart render the rights, is the operator's with kustomize.
+#[test]
+fn reading_events_renders_what_the_component_holds() {
+    const ON: &str = "aggregator.config.kubernetes_events.enabled=true";
+    let with = |manifests: &str| {
+        let line = "    rules: [/etc/tailrace/rules]\n";
+        assert!(manifests.contains(line), "{manifests}");
+        let more = format!("{line}    kubernetes_events: {{enabled: true}}\n");
+        manifests.replacen(line, &more, 1)
+    };
+    for variant in VARIANTS {
+        check_same(
+            variant.folder,
+            &helm(&[variant.chart, &["--set", ON]].concat()),
+            &with(&kustomize_over(variant.folder, &["kubernetes-events"])),
+        );
+    }
+    // Names and places of the Lease follow the configuration; roles can be somebody else's.
+    let rendered = objects(&helm(&[
+        "--set",
+        ON,
+        "--set",
+        "aggregator.config.kubernetes_events.lease.name=ours",
+        "--set",
+        "aggregator.config.kubernetes_events.lease.namespace=locks",
+        "--set",
+        "fullnameOverride=logs",
+    ]));
+    let role = crate::manifests::find(&rendered, "Role", "logs-aggregator-lease");
+    assert_eq!(role["metadata"]["namespace"], "locks");
+    assert_eq!(role["rules"][0]["resourceNames"][0], "ours");
+    let binding = crate::manifests::find(&rendered, "RoleBinding", "logs-aggregator-lease");
+    assert_eq!(binding["metadata"]["namespace"], "locks");
+    assert_eq!(binding["subjects"][0]["namespace"], "tailrace");
+    let without = helm(&["--set", ON, "--set", "aggregator.rbac.create=false"]);
+    assert!(!without.contains("aggregator-lease"), "{without}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod apply;
 mod chart;
 mod compose;
 mod configurations;
+mod events;
 mod pod_security;
 mod pods;
 mod release;

@@ -77,9 +77,14 @@ pub(crate) fn kustomize(folder: &str) -> String {
 
 /// What `kustomize build` makes of the base and some components.
 pub(crate) fn kustomize_with(components: &[&str]) -> String {
+    kustomize_over("base", components)
+}
+
+/// What `kustomize build` makes of a folder of `k8s/` and some components.
+pub(crate) fn kustomize_over(folder: &str, components: &[&str]) -> String {
     let scratch = Scratch::new("kustomize").unwrap();
     copy(&root().join("k8s"), scratch.path());
-    let mut text = String::from("resources: [../base]\ncomponents:\n");
+    let mut text = format!("resources: [../{folder}]\ncomponents:\n");
     for name in components {
         text.push_str(&format!("  - ../components/{name}\n"));
     }
@@ -90,7 +95,7 @@ pub(crate) fn kustomize_with(components: &[&str]) -> String {
 }
 
 fn copy(from: &Path, to: &Path) {
-    for name in ["base", "components"] {
+    for name in ["base", "components", "overlays"] {
         copy_all(&from.join(name), &to.join(name));
     }
 }

@@ -60,6 +60,14 @@ fn may(server: &KubeApi, account: &str, right: &str) -> bool {
     }
 }
 
+/// Whether an account may do something in one namespace.
+fn may_in(server: &KubeApi, account: &str, namespace: &str, right: &str) -> bool {
+    let mut args = vec!["auth", "can-i", "-n", namespace, "--as", account];
+    args.extend(right.split(' '));
+    let output = server.kubectl().args(&args).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim() == "yes"
+}
+
 fn check(server: &KubeApi, account: &str, allowed: &[&str], refused: &[&str]) {
     for right in allowed {
         assert!(may(server, account, right), "{account} needs `{right}`");
@@ -149,4 +157,61 @@ fn each_component_gives_its_right_alone() {
         assert_eq!(extra(server, AGENT).len(), 2, "{component}");
         remove(server, &manifests);
     }
+}
+
+#[test]
+fn events_bring_the_aggregator_two_rights_and_one_lease() {
+    const LEASE: &str = "leases.coordination.k8s.io";
+    let (server, _guard) = cluster();
+    make_namespace(server);
+    let manifests = kustomize_with(&["kubernetes-events"]);
+    apply(server, &manifests, &[]).unwrap();
+    let refused: Vec<&str> = NEVER
+        .into_iter()
+        .chain(OPTIONAL)
+        .filter(|right| *right != "list events")
+        .collect();
+    check(
+        server,
+        AGGREGATOR,
+        &["list events", "watch events"],
+        &refused,
+    );
+    check(
+        server,
+        AGGREGATOR,
+        &[],
+        &[
+            "create events",
+            "patch events",
+            "delete events",
+            "list pods",
+            "list leases.coordination.k8s.io",
+            "create leases.coordination.k8s.io",
+        ],
+    );
+    check(server, AGENT, &[], &["list events", "watch events"]);
+    let own = format!("{LEASE}/tailrace-kubernetes-events");
+    let other = format!("{LEASE}/kube-controller-manager");
+    for (namespace, right, is_allowed) in [
+        ("tailrace", format!("get {own}"), true),
+        ("tailrace", format!("update {own}"), true),
+        ("tailrace", format!("create {LEASE}"), true),
+        ("tailrace", format!("delete {own}"), false),
+        ("tailrace", format!("patch {own}"), false),
+        ("tailrace", format!("watch {own}"), false),
+        ("tailrace", format!("list {LEASE}"), false),
+        ("tailrace", format!("get {other}"), false),
+        ("tailrace", format!("update {other}"), false),
+        ("kube-system", format!("get {own}"), false),
+        ("kube-system", format!("update {other}"), false),
+        ("kube-system", format!("create {LEASE}"), false),
+    ] {
+        assert_eq!(
+            may_in(server, AGGREGATOR, namespace, &right),
+            is_allowed,
+            "{right} in {namespace}"
+        );
+    }
+    remove(server, &manifests);
 }
