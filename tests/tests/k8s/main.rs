@@ -17,4 +17,5 @@ mod pod_security;
 mod pods;
 mod release;
 mod rights;
+mod rollout;
 mod server;

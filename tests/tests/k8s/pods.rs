@@ -392,7 +392,7 @@ fn a_version_that_is_too_old_and_a_renewed_token_are_got_over() {
 fn every_line_of_churning_pods_has_its_own_pods_fields() {
     const AT_A_TIME: usize = 110;
     /// Some ten seconds each; `ROUNDS=60` for ten minutes.
-    const ROUNDS: usize = 6;
+    const ROUNDS: usize = 9;
     let rounds = std::env::var("ROUNDS").ok();
     let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let server = KubeApi::shared().unwrap();
