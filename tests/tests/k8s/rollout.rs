@@ -44,7 +44,7 @@ fn an_upgrade_and_a_rollback_under_load_lose_and_double_nothing() {
 
     let aggregator_configs = aggregators.each_ref().map(|aggregator| {
         configs(aggregator, |installed| {
-            let more = "receive: {memory: 32MiB}\nmultiline: {max_lines: 900}\n";
+            let more = "receive: {memory: 96MiB}\nmultiline: {max_lines: 900}\n";
             let installed = installed.replace("level: debug", "level: info");
             let output = "    buffer: {max_bytes: 64MiB, segment_bytes: 1MiB, reserve: 4MiB}\n    \
                           batch: {max_bytes: 256KiB}\n    elasticsearch:\n      compression: gzip\n";
