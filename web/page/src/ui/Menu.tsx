@@ -2,7 +2,7 @@
 // and gives the focus back.
 
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 interface Props {
   /** The accessible name of the button. */
@@ -27,10 +27,12 @@ export function Menu({ label, button, align = 'left', class: className, panelCla
     trigger.current?.focus();
   };
   if (opener) opener.open = () => setOpen(true);
+  // Before anything is painted: who opens it by a key types on at once.
+  useLayoutEffect(() => {
+    if (open) root.current?.querySelector<HTMLElement>('.panel [data-autofocus], .panel button, .panel a, .panel input')?.focus();
+  }, [open]);
   useEffect(() => {
     if (!open) return;
-    const first = root.current?.querySelector<HTMLElement>('.panel [data-autofocus], .panel button, .panel a, .panel input');
-    first?.focus();
     const onPress = (event: PointerEvent) => {
       if (!root.current?.contains(event.target as Node)) setOpen(false);
     };
