@@ -11,6 +11,8 @@ use tracing::warn;
 
 /// The least time between two writes of the cache.
 const CACHE_PAUSE: Duration = Duration::from_millis(500);
+/// The same after one that failed.
+const CACHE_RETRY: Duration = Duration::from_secs(2);
 
 /// The node's pods, and the task that learns of them.
 #[derive(Debug)]
@@ -114,23 +116,25 @@ impl NodePods {
     }
 }
 
-/// Keeps the cache on disk as the table is. A change is written at once, so that a crash costs the
-/// fields of pods alone that came and went in the same moment.
+/// Keeps the cache on disk as the table is. A change is written at once, or a pause after the one
+/// before, so that a crash costs the fields of pods alone that came and went meanwhile.
 async fn keep(pods: Pods, data_dir: PathBuf, metrics: k8s::Metrics) {
     loop {
+        let mut pause = CACHE_PAUSE;
         if let Some(changed) = pods.take_changed() {
             let dir = data_dir.clone();
             let stored = tokio::task::spawn_blocking(move || cache::store(&dir, &changed));
             if let Ok(Err(error)) = stored.await {
                 warn!(%error, "cannot write the cache of pods; it is tried again");
                 pods.set_changed();
+                pause = CACHE_RETRY;
             }
         }
-        // Behind the cache: what is counted as known is known after a crash, too.
+        // Behind the cache: what is counted as known is known after a crash, too, if it could be written.
         let (n_pods, n_deleted) = pods.counts();
         metrics.pods.set(n_pods as i64);
         metrics.deleted_pods.set(n_deleted as i64);
-        tokio::time::sleep(CACHE_PAUSE).await;
+        tokio::time::sleep(pause).await;
         pods.changed().await;
     }
 }
