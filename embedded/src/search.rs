@@ -1,6 +1,7 @@
 //! Searches: a request in Elasticsearch's JSON, run over a snapshot of the partitions.
 
 pub(crate) mod aggs;
+pub(crate) mod calendar;
 pub(crate) mod dates;
 pub(crate) mod highlight;
 pub(crate) mod hits;
@@ -10,14 +11,16 @@ pub(crate) mod sort;
 pub(crate) mod terms_where;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tantivy::aggregation::agg_req::Aggregations;
 use tantivy::aggregation::intermediate_agg_result::IntermediateAggregationResults;
-use tantivy::aggregation::{AggContextParams, AggregationLimitsGuard, AggregationSegmentCollector};
+use tantivy::aggregation::{
+    AggContextParams, AggregationLimitsGuard, AggregationSegmentCollector, ValueSourceRegistry,
+};
 use tantivy::collector::SegmentCollector as _;
 use tantivy::query::{
     AllScorer, BitSetDocSet, BooleanQuery, ConstScorer, EmptyScorer, EnableScoring, Explanation,
@@ -369,7 +372,8 @@ pub(crate) fn search(
         size: from + size,
         track,
         aggregations: &aggregations,
-        limits: AggregationLimitsGuard::new(Some(context.memory), None),
+        limits: AggregationLimitsGuard::new(Some(context.memory), Some(aggs::MAX_BUCKETS)),
+        sources: Arc::new(aggs::sources(&plans)),
         n_matching: AtomicU64::new(0),
         n_skipped: AtomicUsize::new(0),
         worst: Mutex::new(None),
@@ -429,7 +433,7 @@ pub(crate) fn search(
         let results = results
             .into_final_result(
                 aggregations,
-                AggregationLimitsGuard::new(Some(context.memory), None),
+                AggregationLimitsGuard::new(Some(context.memory), Some(aggs::MAX_BUCKETS)),
             )
             .map_err(unreadable)?;
         let results =
@@ -511,6 +515,8 @@ struct Run<'a> {
     track: u64,
     aggregations: &'a Aggregations,
     limits: AggregationLimitsGuard,
+    /// What is counted that no segment has as a column.
+    sources: Arc<ValueSourceRegistry>,
     n_matching: AtomicU64,
     /// Segments that were not looked into.
     n_skipped: AtomicUsize,
@@ -718,6 +724,7 @@ impl Run<'_> {
 
     fn agg_context(&self, reader: &SegmentReader) -> AggContextParams {
         AggContextParams::new(self.limits.clone(), reader.index().tokenizers().clone())
+            .with_value_sources(Arc::clone(&self.sources))
     }
 
     /// What the aggregations are over no document at all.

@@ -418,3 +418,98 @@ proptest! {
         prop_assert_eq!(count, there.len() as u64);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calendar_days_follow_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // One an hour, over the night in which Berlin's clocks go back.
+    let start: jiff::Timestamp = "2026-10-23T22:00:00Z".parse().unwrap();
+    let documents: Vec<(String, Value)> = (0..72)
+        .map(|hour| {
+            let at = start + jiff::SignedDuration::from_hours(hour);
+            let service = if hour % 2 == 0 { "even" } else { "odd" };
+            let document =
+                json!({"@timestamp": at.to_string(), "service.name": service, "took": hour});
+            (format!("h{hour}"), document)
+        })
+        .collect();
+    for part in documents.chunks(30) {
+        assert!(create(&store, part).await.iter().all(|it| *it == 201));
+    }
+    let days = json!({
+        "field": "@timestamp", "calendar_interval": "day", "time_zone": "Europe/Berlin",
+    });
+    let ask = async |aggs: Value| store.search(INDEX, &json!({"size": 0, "aggs": aggs})).await;
+    let answer = ask(json!({"days": {
+        "date_histogram": days,
+        "aggs": {
+            "services": {
+                "terms": {"field": "service.name"},
+                "aggs": {"took": {"sum": {"field": "took"}}},
+            },
+            "last": {"top_hits": {"size": 1, "sort": [{"@timestamp": "desc"}]}},
+        },
+    }}))
+    .await
+    .unwrap();
+    let buckets = answer["aggregations"]["days"]["buckets"]
+        .as_array()
+        .unwrap();
+    let found: Vec<Value> = buckets
+        .iter()
+        .map(|day| {
+            let services = day["services"]["buckets"].as_array().unwrap();
+            let services: Vec<Value> = services
+                .iter()
+                .map(|it| json!([it["key"], it["doc_count"], it["took"]["value"]]))
+                .collect();
+            let last = &day["last"]["hits"]["hits"][0]["_id"];
+            json!([day["key_as_string"], day["doc_count"], last, services])
+        })
+        .collect();
+    let (even, odd) = ("even", "odd");
+    let expected = [
+        json!([
+            "2026-10-24T00:00:00.000+02:00",
+            24,
+            "h23",
+            [[even, 12, 132.0], [odd, 12, 144.0]]
+        ]),
+        json!([
+            "2026-10-25T00:00:00.000+02:00",
+            25,
+            "h48",
+            [[even, 13, 468.0], [odd, 12, 432.0]]
+        ]),
+        json!([
+            "2026-10-26T00:00:00.000+01:00",
+            23,
+            "h71",
+            [[odd, 12, 720.0], [even, 11, 660.0]]
+        ]),
+    ];
+    assert_eq!(found, expected);
+    let refused = ask(json!({"a": {"date_histogram": {
+        "field": "@timestamp", "calendar_interval": "2M",
+    }}}))
+    .await
+    .unwrap_err();
+    assert_eq!(refused.status(), Some(400), "{refused}");
+    let far = json!({"@timestamp": "1700-01-01T00:00:00Z"});
+    assert_eq!(create(&store, &[("far".to_owned(), far)]).await, [201]);
+    let refused = ask(json!({"days": {"date_histogram": days}}))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.status(), Some(400), "{refused}");
+    // Empty days that are not shown are none.
+    let mut days = days;
+    days["min_doc_count"] = 1.into();
+    let answer = ask(json!({"days": {"date_histogram": days}}))
+        .await
+        .unwrap();
+    let buckets = answer["aggregations"]["days"]["buckets"]
+        .as_array()
+        .unwrap();
+    assert_eq!(buckets.len(), 4);
+}

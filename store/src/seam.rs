@@ -123,9 +123,9 @@ impl StoreError {
 ///   and `format` at most), `search_after`, `_source` (false, a list, `includes`/`excludes`),
 ///   `fields`, `docvalue_fields`, `highlight`, `track_total_hits`, `timeout`, `aggs`, `pit`.
 /// * Aggregations, two deep and more: `date_histogram` (`fixed_interval`, `calendar_interval`,
-///   `time_zone`, `min_doc_count`, `extended_bounds`), `histogram`, `terms`, `filters`, `filter`,
-///   `range`, `missing`, `cardinality`, `min`, `max`, `avg`, `sum`, `stats`, `value_count`,
-///   `percentiles`, `top_hits`.
+///   `time_zone`, `offset`, `min_doc_count`, `extended_bounds`, `hard_bounds`), `histogram`,
+///   `terms`, `filters`, `filter`, `range`, `missing`, `cardinality`, `min`, `max`, `avg`, `sum`,
+///   `stats`, `value_count`, `percentiles`, `top_hits`. An answer has 65,536 buckets at most.
 /// * A future that is dropped stops its search as soon as the store can.
 /// * Bulk actions: `create`, `index`, `delete`. A document that was created is found by a search
 ///   within the refresh interval, or at once after [`Store::refresh`].

@@ -1,18 +1,23 @@
 //! Aggregations: Elasticsearch's requests as tantivy's, and the answers back.
 //!
 //! tantivy does the counting. What it lacks is put together here: `filters`, `range` and `missing`
-//! are several of its filters, `top_hits` is one search for each bucket.
+//! are several of its filters, `top_hits` is one search for each bucket, months and their like are
+//! counted by their numbers.
+
+use std::sync::Arc;
 
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tantivy::aggregation::ValueSourceRegistry;
 use tantivy::aggregation::agg_req::{Aggregation, AggregationVariants, Aggregations};
 use tantivy::aggregation::bucket::{FilterAggregation, QueryBuilder};
 use tantivy::query::Query;
 use tantivy::schema::Schema;
 use tantivy::tokenizer::TokenizerManager;
 
+use super::calendar::{Calendar, CalendarColumn, CalendarUnit};
 use super::dates::{self, Round, parse_bound, parse_zone};
 use super::query::{QueryError, error, list, scalar_text};
 use crate::field_table::{Kind, kind_of};
@@ -20,6 +25,10 @@ use crate::schema::column;
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 8;
+/// Most buckets of an answer, as a server's `search.max_buckets`.
+pub(crate) const MAX_BUCKETS: u32 = 65_536;
+/// Furthest that an `offset` moves buckets: a thousand years.
+const MAX_OFFSET_MS: i64 = 1_000 * 366 * 86_400_000;
 /// Candidates that each segment hands in for `terms`: more make counts exact.
 const SEGMENT_TERMS: u64 = 2_000;
 
@@ -75,7 +84,7 @@ enum PlanKind {
         field: String,
         zone: TimeZone,
         is_keyed: bool,
-        interval_ms: i64,
+        steps: Steps,
     },
     Histogram {
         field: String,
@@ -97,6 +106,32 @@ enum PlanKind {
     TopHits {
         body: Value,
     },
+}
+
+/// What the keys of a date histogram are to tantivy.
+#[derive(Debug)]
+enum Steps {
+    /// Milliseconds.
+    Fixed { interval_ms: i64 },
+    /// Numbers of buckets, which it counts under a name of ours.
+    Calendar {
+        calendar: Arc<Calendar>,
+        source: String,
+    },
+}
+
+impl Steps {
+    /// Where the bucket of a key begins and ends, in milliseconds.
+    fn bounds_ms(&self, key: f64) -> Option<(i64, i64)> {
+        let key = key as i64;
+        match self {
+            Self::Fixed { interval_ms } => Some((key, key.saturating_add(*interval_ms))),
+            Self::Calendar { calendar, .. } => {
+                // A day that the zone passed over is no bucket.
+                calendar.bounds_ms(key).filter(|(from, to)| from < to)
+            }
+        }
+    }
 }
 
 /// Runs the search of a `top_hits`: a query for the bucket's documents, and the rest of the body.
@@ -253,14 +288,32 @@ fn one(
         "date_histogram" => {
             let field = field()?;
             let zone = zone_of(name, body)?;
-            let millis = interval_millis(name, body)?;
-            let given = date_histogram(name, &field, body, &zone, millis, now)?;
-            put(name, json!({"date_histogram": given}), below)?;
+            let steps = match interval_of(name, body, &zone)? {
+                Interval::Fixed { millis, phase } => {
+                    let given = date_histogram(name, &field, body, &zone, (millis, phase), now)?;
+                    put(name, json!({"date_histogram": given}), below)?;
+                    Steps::Fixed {
+                        interval_ms: millis,
+                    }
+                }
+                Interval::Calendar(unit) => {
+                    let offset = offset_of(name, body)?;
+                    // The same numbers under the same name, whichever aggregation asks for them.
+                    let source = format!("\u{1}{field} {unit:?} {} {offset}", body["time_zone"]);
+                    let calendar = Calendar::new(unit, zone.clone(), offset);
+                    let given = calendar_histogram(name, &source, body, &calendar, now)?;
+                    put(name, json!({"histogram": given}), below)?;
+                    Steps::Calendar {
+                        calendar: Arc::new(calendar),
+                        source,
+                    }
+                }
+            };
             Ok(PlanKind::DateHistogram {
                 field,
                 zone,
                 is_keyed: body["keyed"] == true,
-                interval_ms: millis,
+                steps,
             })
         }
         "filter" => {
@@ -373,34 +426,84 @@ fn zone_of(name: &str, body: &Value) -> Result<TimeZone, QueryError> {
     }
 }
 
-/// The interval in milliseconds. Months and longer have no fixed length.
-fn interval_millis(name: &str, body: &Value) -> Result<i64, QueryError> {
-    let text = ["fixed_interval", "calendar_interval", "interval"]
-        .iter()
-        .find_map(|key| body.get(*key).and_then(Value::as_str));
-    let Some(text) = text else {
-        return error(format!("[{name}] needs a `fixed_interval`"));
+/// How long the buckets of a date histogram are.
+enum Interval {
+    /// All as long, and where one begins: milliseconds after the epoch.
+    Fixed { millis: i64, phase: i64 },
+    /// As long as the calendar has it.
+    Calendar(CalendarUnit),
+}
+
+fn interval_of(name: &str, body: &Value, zone: &TimeZone) -> Result<Interval, QueryError> {
+    let given = |key: &str| body.get(key).filter(|value| !value.is_null());
+    let (calendar, fixed) = (given("calendar_interval"), given("fixed_interval"));
+    let (text, is_calendar, is_fixed) = match (calendar, fixed, given("interval")) {
+        (Some(text), None, None) => (text, true, false),
+        (None, Some(text), None) => (text, false, true),
+        // An older word for both, with the calendar first.
+        (None, None, Some(text)) => (text, false, false),
+        (None, None, None) => {
+            return error(format!(
+                "[{name}] needs a `fixed_interval` or a `calendar_interval`"
+            ));
+        }
+        _ => return error(format!("[{name}] takes one interval, not several")),
     };
-    let word = match text {
-        "second" => "1s",
-        "minute" => "1m",
-        "hour" => "1h",
-        "day" => "1d",
-        "week" => "1w",
-        other => other,
+    let Some(text) = scalar_text(text) else {
+        return error(format!("[{name}] cannot use the interval [{text}]"));
     };
-    let n_digits = word.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = word.split_at(n_digits);
+    if !is_fixed && let Some(interval) = calendar_interval(&text, body, zone) {
+        return Ok(interval);
+    }
+    if is_calendar {
+        return error(format!(
+            "[{name}] cannot use the interval [{text}]: a `calendar_interval` is one minute, hour, \
+             day, week, month, quarter or year"
+        ));
+    }
+    match millis_of(name, &text)? {
+        0 => error(format!("[{name}] cannot use the interval [{text}]")),
+        millis => Ok(Interval::Fixed { millis, phase: 0 }),
+    }
+}
+
+fn calendar_interval(text: &str, body: &Value, zone: &TimeZone) -> Option<Interval> {
+    let fixed = |millis: i64, phase: i64| Some(Interval::Fixed { millis, phase });
+    let unit = match text {
+        "second" | "1s" => return fixed(1_000, 0),
+        "minute" | "1m" => return fixed(60_000, 0),
+        "hour" | "1h" => return fixed(3_600_000, 0),
+        "day" | "1d" => CalendarUnit::Day,
+        "week" | "1w" => CalendarUnit::Week,
+        "month" | "1M" => CalendarUnit::Month,
+        "quarter" | "1q" => CalendarUnit::Quarter,
+        "year" | "1y" => CalendarUnit::Year,
+        _ => return None,
+    };
+    // Where the clock never changes all days are as long, and counting in steps is quicker. The
+    // bounds that a calendar rounds are left to it.
+    let is_even = zone.to_fixed_offset().is_ok() && !body["hard_bounds"].is_object();
+    match unit {
+        CalendarUnit::Day if is_even => fixed(86_400_000, 0),
+        // Weeks begin on Monday; the epoch was a Thursday.
+        CalendarUnit::Week if is_even => fixed(604_800_000, 4 * 86_400_000),
+        unit => Some(Interval::Calendar(unit)),
+    }
+}
+
+/// Milliseconds of a length of time.
+fn millis_of(name: &str, text: &str) -> Result<i64, QueryError> {
+    let n_digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, unit) = text.split_at(n_digits);
     let unit = match unit {
         "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        "w" => 604_800_000,
         _ => {
             return error(format!(
-                "[{name}] cannot use the interval [{text}]: give ms, s, m, h, d or w"
+                "[{name}] cannot use the interval [{text}]: give ms, s, m, h or d"
             ));
         }
     };
@@ -409,8 +512,53 @@ fn interval_millis(name: &str, body: &Value) -> Result<i64, QueryError> {
         .ok()
         .and_then(|count| count.checked_mul(unit))
     {
-        Some(millis) if millis > 0 => Ok(millis),
-        _ => error(format!("[{name}] cannot use the interval [{text}]")),
+        Some(millis) => Ok(millis),
+        None => error(format!("[{name}] cannot use the interval [{text}]")),
+    }
+}
+
+/// `offset`, in milliseconds.
+fn offset_of(name: &str, body: &Value) -> Result<i64, QueryError> {
+    let offset = match &body["offset"] {
+        Value::Null => 0,
+        Value::String(text) => {
+            let (sign, rest) = match text.strip_prefix('-') {
+                Some(rest) => (-1, rest),
+                None => (1, text.strip_prefix('+').unwrap_or(text)),
+            };
+            sign * millis_of(name, rest)?
+        }
+        // Out of every range where it is no whole number.
+        given => given.as_i64().unwrap_or(i64::MAX),
+    };
+    if !(-MAX_OFFSET_MS..=MAX_OFFSET_MS).contains(&offset) {
+        return error(format!("[{name}] cannot use the offset {}", body["offset"]));
+    }
+    Ok(offset)
+}
+
+/// `extended_bounds` or `hard_bounds`, in milliseconds. What the upper one leaves out is filled up
+/// as `round` says.
+fn bounds_of(
+    name: &str,
+    body: &Value,
+    key: &str,
+    zone: &TimeZone,
+    round: Round,
+    now: Timestamp,
+) -> Result<Option<(i64, i64)>, QueryError> {
+    let Some(bounds) = body.get(key).filter(|value| value.is_object()) else {
+        return Ok(None);
+    };
+    let bound = |key: &str, round: Round| match &bounds[key] {
+        Value::Number(number) => number.as_f64().map(|millis| millis as i64),
+        other => scalar_text(other)
+            .and_then(|text| parse_bound(&text, now, zone, round))
+            .map(|nanos| nanos.div_euclid(1_000_000)),
+    };
+    match (bound("min", Round::Down), bound("max", round)) {
+        (Some(min), Some(max)) => Ok(Some((min, max))),
+        _ => error(format!("[{name}] cannot read `{key}`")),
     }
 }
 
@@ -419,44 +567,18 @@ fn date_histogram(
     field: &str,
     body: &Value,
     zone: &TimeZone,
-    millis: i64,
+    (millis, phase): (i64, i64),
     now: Timestamp,
 ) -> Result<Value, QueryError> {
     let mut given = json!({"field": column(field), "fixed_interval": format!("{millis}ms")});
-    let bounds = |key: &str| -> Result<Option<(i64, i64)>, QueryError> {
-        let Some(bounds) = body.get(key).filter(|value| value.is_object()) else {
-            return Ok(None);
-        };
-        let bound = |key: &str, round: Round| match &bounds[key] {
-            Value::Number(number) => number.as_f64().map(|millis| millis as i64),
-            other => scalar_text(other)
-                .and_then(|text| parse_bound(&text, now, zone, round))
-                .map(|nanos| nanos.div_euclid(1_000_000)),
-        };
-        match (bound("min", Round::Down), bound("max", Round::Up)) {
-            (Some(min), Some(max)) => Ok(Some((min, max))),
-            _ => error(format!("[{name}] cannot read `{key}`")),
-        }
-    };
-    let extended = bounds("extended_bounds")?;
-    let hard = bounds("hard_bounds")?;
+    let extended = bounds_of(name, body, "extended_bounds", zone, Round::Up, now)?;
+    let hard = bounds_of(name, body, "hard_bounds", zone, Round::Up, now)?;
     // The zone's offset at the end of what is shown; a bucket over a change of the clock keeps it.
     let at = match extended.or(hard) {
         Some((_, max)) => Timestamp::from_millisecond(max).unwrap_or(now),
         None => now,
     };
-    let mut shift = -offset_millis(&at.to_zoned(zone.clone()));
-    if millis % 604_800_000 == 0 {
-        // Weeks begin on Monday; the epoch was a Thursday.
-        shift += 4 * 86_400_000;
-    }
-    if let Some(text) = body["offset"].as_str() {
-        let (sign, rest) = match text.strip_prefix('-') {
-            Some(rest) => (-1, rest),
-            None => (1, text.strip_prefix('+').unwrap_or(text)),
-        };
-        shift += sign * interval_millis(name, &json!({"fixed_interval": rest}))?;
-    }
+    let shift = phase - offset_millis(&at.to_zoned(zone.clone())) + offset_of(name, body)?;
     let shift = shift.rem_euclid(millis);
     if shift != 0 {
         given["offset"] = format!("{shift}ms").into();
@@ -471,6 +593,89 @@ fn date_histogram(
     }
     drop_bounds_without_room(&mut given);
     Ok(given)
+}
+
+/// The histogram of a calendar: over numbers of buckets, one apart.
+fn calendar_histogram(
+    name: &str,
+    source: &str,
+    body: &Value,
+    calendar: &Calendar,
+    now: Timestamp,
+) -> Result<Value, QueryError> {
+    let mut given = json!({"field": source, "interval": 1.0});
+    if let Some(count) = body.get("min_doc_count").filter(|value| !value.is_null()) {
+        given["min_doc_count"] = count.clone();
+    }
+    // Bounds are rounded as if there were no offset.
+    let units = |key: &str| -> Result<Option<(i64, i64)>, QueryError> {
+        let zone = calendar.zone();
+        let Some((min, max)) = bounds_of(name, body, key, zone, Round::Down, now)? else {
+            return Ok(None);
+        };
+        let unit = |millis: i64| {
+            let at = Timestamp::from_millisecond(millis).ok()?;
+            Some(calendar.unit_at(at))
+        };
+        match (unit(min), unit(max)) {
+            (Some(first), Some(last)) if min <= max => Ok(Some((first, last))),
+            _ => error(format!("[{name}] cannot use `{key}`")),
+        }
+    };
+    let (extended, hard) = (units("extended_bounds")?, units("hard_bounds")?);
+    if let (Some((first, last)), Some((hard_first, hard_last))) = (extended, hard)
+        && (first < hard_first || last > hard_last)
+    {
+        return error(format!(
+            "[{name}]: `extended_bounds` have to be inside `hard_bounds`"
+        ));
+    }
+    let mut ends = (i64::MIN, i64::MAX);
+    if let Some((first, last)) = hard {
+        let from = |unit: i64| calendar.unit_start(unit).map(|at| calendar.first_from(at));
+        let (Some(first), Some(end)) = (from(first), from(last)) else {
+            return error(format!("[{name}] cannot use `hard_bounds`"));
+        };
+        // The bucket of the upper bound is left out, as Elasticsearch does.
+        ends = (first, end - 1);
+        given["hard_bounds"] = json!({"min": ends.0, "max": ends.1});
+    }
+    if let Some((first, last)) = extended {
+        if last - first >= i64::from(MAX_BUCKETS) {
+            return error(format!(
+                "[{name}]: trying to create too many buckets, the limit is [{MAX_BUCKETS}]"
+            ));
+        }
+        // tantivy has extended bounds inside hard ones only.
+        given["extended_bounds"] = json!({"min": first.max(ends.0), "max": last.min(ends.1)});
+    }
+    drop_bounds_without_room(&mut given);
+    Ok(given)
+}
+
+/// What tantivy counts for these plans beside the columns of its segments.
+pub(crate) fn sources(plans: &[Plan]) -> ValueSourceRegistry {
+    let mut registry = ValueSourceRegistry::default();
+    register(plans, &mut registry);
+    registry
+}
+
+fn register(plans: &[Plan], registry: &mut ValueSourceRegistry) {
+    for plan in plans {
+        if let PlanKind::DateHistogram {
+            field,
+            steps: Steps::Calendar { calendar, source },
+            ..
+        } = &plan.kind
+        {
+            let numbers = CalendarColumn {
+                column: column(field),
+                calendar: Arc::clone(calendar),
+            };
+            registry.register(source, Arc::new(numbers));
+        }
+        register(&plan.below, registry);
+    }
 }
 
 /// Empty buckets that would not be shown need no bounds; tantivy refuses the two together.
@@ -570,12 +775,15 @@ fn level_answer(
                 field,
                 zone,
                 is_keyed,
-                interval_ms,
+                steps,
             } => {
                 let mut list = Vec::new();
                 for entry in entries(&mut found) {
-                    let millis = entry["key"].as_f64().unwrap_or(0.0) as i64;
-                    path.push(json!({"range": {field.as_str(): {"gte": millis, "lt": millis + interval_ms}}}));
+                    let key = entry["key"].as_f64().unwrap_or(0.0);
+                    let Some((millis, end)) = steps.bounds_ms(key) else {
+                        continue;
+                    };
+                    path.push(json!({"range": {field.as_str(): {"gte": millis, "lt": end}}}));
                     let below = bucket(plan, entry, path, top)?;
                     path.pop();
                     show_bucket(entry, below);
@@ -675,4 +883,70 @@ fn metric(field: &str, mut found: Value) -> Value {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(body: Value) -> Result<Vec<Plan>, QueryError> {
+        let aggs = json!({"a": {"date_histogram": body}});
+        let mut no_filter = |_: &Value| -> Result<Box<dyn Query>, QueryError> {
+            Ok(Box::new(tantivy::query::AllQuery))
+        };
+        plan(&aggs, Timestamp::UNIX_EPOCH, &mut no_filter).map(|(_, plans)| plans)
+    }
+
+    #[test]
+    fn intervals_are_those_of_elasticsearch() {
+        for (key, given) in [
+            ("calendar_interval", "minute"),
+            ("calendar_interval", "1h"),
+            ("calendar_interval", "1d"),
+            ("calendar_interval", "1M"),
+            ("calendar_interval", "quarter"),
+            ("fixed_interval", "90m"),
+            ("fixed_interval", "7d"),
+            ("interval", "month"),
+            ("interval", "30s"),
+        ] {
+            let mut body = json!({"field": "@timestamp"});
+            body[key] = given.into();
+            assert!(planned(body).is_ok(), "{key}: {given}");
+        }
+        for (key, given) in [
+            ("calendar_interval", "2d"),
+            ("calendar_interval", "1m2"),
+            ("calendar_interval", "months"),
+            ("calendar_interval", "1D"),
+            ("calendar_interval", ""),
+            ("fixed_interval", "1M"),
+            ("fixed_interval", "month"),
+            ("fixed_interval", "0s"),
+            ("fixed_interval", "9223372036854775807d"),
+            ("interval", "1µ"),
+        ] {
+            let mut body = json!({"field": "@timestamp"});
+            body[key] = given.into();
+            assert!(planned(body).is_err(), "{key}: {given}");
+        }
+        for body in [
+            json!({"field": "@timestamp"}),
+            json!({"field": "@timestamp", "calendar_interval": "1d", "fixed_interval": "1d"}),
+            json!({"field": "@timestamp", "calendar_interval": "1M", "offset": "soon"}),
+            json!({"field": "@timestamp", "calendar_interval": "1M", "offset": i64::MIN}),
+            json!({"field": "@timestamp", "calendar_interval": "1M", "time_zone": "Mars/Olympus"}),
+            json!({
+                "field": "@timestamp", "calendar_interval": "1d", "time_zone": "Europe/Berlin",
+                "extended_bounds": {"min": "0001-01-01", "max": "2026-11-25"},
+            }),
+            json!({
+                "field": "@timestamp", "calendar_interval": "1M",
+                "extended_bounds": {"min": "2026-01-01", "max": "2026-11-25"},
+                "hard_bounds": {"min": "2026-02-01", "max": "2026-11-25"},
+            }),
+        ] {
+            assert!(planned(body.clone()).is_err(), "{body}");
+        }
+    }
 }

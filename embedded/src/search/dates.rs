@@ -1,7 +1,7 @@
 //! Dates as Elasticsearch reads them: RFC 3339 and shorter forms, milliseconds, date math.
 
 use jiff::civil::{self, Weekday};
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{Span, Timestamp, ToSpan as _, Unit, Zoned};
 
 use crate::writer::nanos;
@@ -205,9 +205,7 @@ pub(crate) fn parse_zone(text: &str) -> Option<TimeZone> {
             minutes.parse().ok()?
         };
         let seconds = sign * (hours.parse::<i32>().ok()? * 3600 + minutes * 60);
-        Some(TimeZone::fixed(
-            jiff::tz::Offset::from_seconds(seconds).ok()?,
-        ))
+        Some(TimeZone::fixed(Offset::from_seconds(seconds).ok()?))
     };
     fixed().or_else(|| TimeZone::get(text).ok())
 }
@@ -218,7 +216,7 @@ pub(crate) fn format_millis(millis: i64, zone: &TimeZone) -> String {
         return millis.to_string();
     };
     let zoned = timestamp.to_zoned(zone.clone());
-    if *zone == TimeZone::UTC {
+    if zoned.offset() == Offset::UTC {
         zoned.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
     } else {
         zoned.strftime("%Y-%m-%dT%H:%M:%S.%3f%:z").to_string()
@@ -277,6 +275,13 @@ mod tests {
         );
         let zone = parse_zone("+01:00").unwrap();
         assert_eq!(format_millis(0, &zone), "1970-01-01T01:00:00.000+01:00");
+        let london = TimeZone::posix("GMT0BST,M3.5.0/1,M10.5.0").unwrap();
+        for (millis, expected) in [
+            (1_767_323_045_123, "2026-01-02T03:04:05.123Z"),
+            (1_782_864_000_000, "2026-07-01T01:00:00.000+01:00"),
+        ] {
+            assert_eq!(format_millis(millis, &london), expected);
+        }
     }
 
     proptest! {
