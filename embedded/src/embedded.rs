@@ -391,7 +391,7 @@ fn names(searchers: &[Searcher]) -> BTreeMap<String, u64> {
 }
 
 /// An index in memory with one document that has no values.
-fn blank(fields: Fields) -> tantivy::Result<Searcher> {
+pub(crate) fn blank(fields: Fields) -> tantivy::Result<Searcher> {
     let (schema, _) = schema::schema();
     let index = Index::builder()
         .schema(schema)

@@ -12,6 +12,8 @@ mod bulk;
 mod document;
 mod field_table;
 mod flatten;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod ids;
 mod locate;
 mod partition;

@@ -29,6 +29,9 @@ const MAX_DEPTH: usize = 8;
 pub(crate) const MAX_BUCKETS: u32 = 65_536;
 /// Furthest that an `offset` moves buckets: a thousand years.
 const MAX_OFFSET_MS: i64 = 1_000 * 366 * 86_400_000;
+/// Furthest bucket of a `histogram` from 0: with those in between to fill in, tantivy's arithmetic
+/// would go past 64 bits beyond it.
+const FURTHEST_BUCKET: f64 = (1_u64 << 57) as f64;
 /// Candidates that each segment hands in for `terms`: more make counts exact.
 const SEGMENT_TERMS: u64 = 2_000;
 
@@ -282,6 +285,7 @@ fn one(
                 }
             }
             drop_bounds_without_room(&mut given);
+            keep_countable(&mut given, interval);
             put(name, json!({"histogram": given}), below)?;
             Ok(PlanKind::Histogram { field, interval })
         }
@@ -592,6 +596,12 @@ fn date_histogram(
         }
     }
     drop_bounds_without_room(&mut given);
+    if let Some((min, max)) = extended
+        && given["extended_bounds"].is_object()
+        && max.saturating_sub(min) / millis >= i64::from(MAX_BUCKETS)
+    {
+        return too_many_buckets(name);
+    }
     Ok(given)
 }
 
@@ -642,9 +652,7 @@ fn calendar_histogram(
     }
     if let Some((first, last)) = extended {
         if last - first >= i64::from(MAX_BUCKETS) {
-            return error(format!(
-                "[{name}]: trying to create too many buckets, the limit is [{MAX_BUCKETS}]"
-            ));
+            return too_many_buckets(name);
         }
         // tantivy has extended bounds inside hard ones only.
         given["extended_bounds"] = json!({"min": first.max(ends.0), "max": last.min(ends.1)});
@@ -676,6 +684,24 @@ fn register(plans: &[Plan], registry: &mut ValueSourceRegistry) {
         }
         register(&plan.below, registry);
     }
+}
+
+fn too_many_buckets<T>(name: &str) -> Result<T, QueryError> {
+    error(format!(
+        "[{name}]: trying to create too many buckets, the limit is [{MAX_BUCKETS}]"
+    ))
+}
+
+/// Leaves values out that are further off than buckets are filled in up to.
+fn keep_countable(given: &mut Value, interval: f64) {
+    if given["min_doc_count"].as_u64().unwrap_or(0) > 0 {
+        return;
+    }
+    let reach = (interval * FURTHEST_BUCKET).min(f64::MAX);
+    let hard = &given["hard_bounds"];
+    let min = hard["min"].as_f64().map_or(-reach, |min| min.max(-reach));
+    let max = hard["max"].as_f64().map_or(reach, |max| max.min(reach));
+    given["hard_bounds"] = json!({"min": min, "max": max});
 }
 
 /// Empty buckets that would not be shown need no bounds; tantivy refuses the two together.
