@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, Asker, Role, check_same_origin};
 use crate::body::{Body, json as answer, typed};
+use crate::metrics::{Limit, Metrics};
 use crate::params::{Params, decode_segment};
 use crate::pipeline::Pipeline;
 use crate::problem::Problem;
@@ -65,6 +66,7 @@ pub struct Api {
     pub(crate) pipeline: Arc<dyn Pipeline>,
     pub(crate) tail: Arc<TailHub>,
     pub(crate) options: ApiOptions,
+    pub(crate) metrics: Metrics,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) tails: Arc<Semaphore>,
     access: Arc<Access>,
@@ -80,12 +82,14 @@ impl Api {
         tail: Arc<TailHub>,
         access: Arc<Access>,
         options: ApiOptions,
+        metrics: Metrics,
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
             store,
             pipeline,
             tail,
+            metrics,
             stop,
             access,
             places: Semaphore::new(options.max_queries.max(1)),
@@ -102,6 +106,7 @@ impl Api {
         B::Error: std::fmt::Display,
     {
         let is_head = request.method() == Method::HEAD;
+        let asked = self.metrics.request(request.uri().path());
         let result = self.clone().route(request, peer).await;
         let mut response = result.unwrap_or_else(|problem| problem.response());
         let headers = response.headers_mut();
@@ -118,6 +123,7 @@ impl Api {
         if is_head {
             *response.body_mut() = crate::body::full(Bytes::new());
         }
+        asked.answered(response.status());
         response
     }
 
@@ -412,14 +418,18 @@ impl Api {
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, Problem> {
         let deadline = Instant::now() + self.options.timeout;
+        let waiting = self.metrics.waiting();
         let Ok(place) = tokio::time::timeout_at(deadline, self.places.acquire()).await else {
+            self.metrics.refused(Limit::QUERIES);
             return Err(Problem::busy(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "other queries keep the store busy: come again, or ask for less",
             ));
         };
+        drop(waiting);
+        let running = self.metrics.running();
         let result = tokio::time::timeout_at(deadline, work).await;
-        drop(place);
+        drop((running, place));
         match result {
             Ok(result) => result.map_err(Problem::from),
             Err(_) => Err(Problem::timeout(format!(
@@ -454,7 +464,10 @@ impl Api {
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let too_large = || Problem::too_large(format!("the body is larger than {max} bytes"));
+        let too_large = || {
+            self.metrics.refused(Limit::BODY);
+            Problem::too_large(format!("the body is larger than {max} bytes"))
+        };
         let mut body = body;
         let mut read = BytesMut::new();
         let reading = async {

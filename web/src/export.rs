@@ -174,9 +174,11 @@ impl Api {
             left = left.saturating_sub(found.len());
             let after = found.last().map(|last| last["sort"].clone());
             let is_last = found.len() < PAGE || left == 0;
+            let n_found = found.len();
             if !feed.send(std::mem::take(&mut out)).await {
                 return;
             }
+            self.metrics.exported(n_found);
             let Some(after) = after.filter(|_| !is_last) else {
                 return feed.end();
             };

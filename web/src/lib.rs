@@ -19,6 +19,7 @@ mod fields;
 mod grafana;
 mod histogram;
 mod logs;
+mod metrics;
 mod objects;
 mod params;
 mod patterns;
@@ -39,6 +40,7 @@ pub use access::{
 };
 pub use api::{Api, ApiOptions};
 pub use body::{Body, full};
+pub use metrics::Metrics;
 pub use pipeline::{IngestError, LogLine, Pipeline, RuleFigures, RuleProblem, Trial, TrialResult};
 pub use problem::Problem;
 pub use tail::TailHub;

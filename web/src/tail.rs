@@ -16,6 +16,7 @@ use crate::access::Asker;
 use crate::api::Api;
 use crate::body::{Body, Feed, stream};
 use crate::context::{field_text, field_value};
+use crate::metrics::Limit;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::query::{self, Matcher, field_for_values};
@@ -212,6 +213,7 @@ impl Api {
         let rate = params.number("rate", 1..=10_000, 2000)?;
         let columns = params.list("fields", 100, 2048)?.unwrap_or_default();
         let Ok(place) = Arc::clone(&self.tails).try_acquire_owned() else {
+            self.metrics.refused(Limit::TAILS);
             return Err(Problem::busy(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many live tails are open: close one",
@@ -229,9 +231,10 @@ impl Api {
         let batches = self.tail.batches.subscribe();
         let stop = self.stop.clone();
         let (feed, body) = stream();
+        let open = self.metrics.tail();
         tokio::spawn(async move {
             watch(watcher, batches, feed, stop).await;
-            drop(place);
+            drop((open, place));
         });
         let mut response = Response::new(body);
         let headers = response.headers_mut();

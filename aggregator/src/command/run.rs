@@ -180,6 +180,10 @@ async fn serve(
         let own = registry.sub_registry_with_prefix("tailrace");
         events.metrics.register(own);
     }
+    let api_metrics = web::Metrics::default();
+    if config.serves_web() {
+        api_metrics.register(&mut registry);
+    }
     let state = events.as_ref().map(|events| events.state.clone());
     let status = StatusSource::new(states, rule_book, started).with_kubernetes_events(state);
     let status = Arc::new(status);
@@ -205,7 +209,16 @@ async fn serve(
         let tail = Arc::clone(&receiver.intake().tail);
         let access = Arc::clone(&access);
         let pipeline = Arc::new(pipeline);
-        let api = api(&config, &running, pipeline, tail, access, stopped.clone())?;
+        let stopped = stopped.clone();
+        let api = api(
+            &config,
+            &running,
+            pipeline,
+            tail,
+            access,
+            api_metrics,
+            stopped,
+        )?;
         receiver = receiver.with_web(Arc::new(api));
     }
     let receiver = Arc::new(receiver);
@@ -252,6 +265,7 @@ fn api(
     pipeline: Arc<WebPipeline>,
     tail: Arc<web::TailHub>,
     access: Arc<web::Access>,
+    metrics: web::Metrics,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<web::Api> {
     let named = config.web.output.as_deref();
@@ -265,6 +279,7 @@ fn api(
         tail,
         access,
         build::api_options(&config.web, output),
+        metrics,
         stopped,
     ))
 }

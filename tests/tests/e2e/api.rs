@@ -187,6 +187,80 @@ fn every_line_is_on_one_page_and_in_every_count() {
 }
 
 #[test]
+fn what_is_asked_is_counted() {
+    let (_scene, aggregator) = lines_of("apifigures", ", max_tails: 1, max_body: 64KiB");
+    let http = aggregator.http();
+    let before = aggregator.metrics().unwrap();
+    for _ in 0..3 {
+        http.get_json("/api/v1/search?from=1h&size=1").unwrap();
+    }
+    assert_eq!(http.get("/api/v1/search?from=soon").unwrap().status, 400);
+    assert_eq!(http.get("/api/v1/nothing").unwrap().status, 404);
+    let export = http.get("/api/v1/export?from=1h").unwrap();
+    assert_eq!(export.text().lines().count(), LINES);
+    let body = vec![b' '; 65 << 10];
+    let refused = http
+        .send("POST", "/api/v1/logs", "application/json", body)
+        .unwrap();
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    let address = aggregator.url().replace("http://", "");
+    let mut tail = TcpStream::connect(&address).unwrap();
+    let head = format!("GET /api/v1/tail HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    tail.write_all(head.as_bytes()).unwrap();
+    let open = |n: u64| {
+        wait::until(LIMIT, "the live tails to be counted", || {
+            let metrics = aggregator.metrics().ok()?;
+            (metrics.count("api_tails_open", &[]) == n).then_some(())
+        })
+        .unwrap();
+    };
+    open(1);
+    assert_eq!(http.get("/api/v1/tail").unwrap().status, 429);
+    drop(tail);
+    open(0);
+
+    let after = aggregator.metrics().unwrap();
+    for (name, labels, count) in [
+        (
+            "requests_total",
+            &[("operation", "search"), ("status", "2xx")][..],
+            3,
+        ),
+        (
+            "requests_total",
+            &[("operation", "search"), ("status", "4xx")],
+            1,
+        ),
+        (
+            "request_duration_seconds_count",
+            &[("operation", "search")],
+            4,
+        ),
+        (
+            "requests_total",
+            &[("operation", "other"), ("status", "4xx")],
+            1,
+        ),
+        ("requests_total", &[("operation", "export")], 1),
+        (
+            "requests_total",
+            &[("operation", "logs"), ("status", "4xx")],
+            1,
+        ),
+        ("refused_total", &[("limit", "body")], 1),
+        ("refused_total", &[("limit", "tails")], 1),
+        ("refused_total", &[("limit", "queries")], 0),
+        ("exported_documents_total", &[], LINES as u64),
+        ("queries_running", &[], 0),
+        ("queries_waiting", &[], 0),
+    ] {
+        let name = format!("tailrace_api_{name}");
+        let found = after.count(&name, labels) - before.count(&name, labels);
+        assert_eq!(found, count, "{name} {labels:?}");
+    }
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     let (_scene, aggregator) = lines_of("apierrors", "");
     let http = aggregator.http();
