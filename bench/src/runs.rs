@@ -33,6 +33,8 @@ const POLL: Duration = Duration::from_millis(20);
 /// What to run on what.
 #[derive(Debug)]
 pub struct Bench<'a> {
+    /// What the workload is called.
+    pub name: &'static str,
     /// The workload, as it was written.
     pub workload: &'a Workload,
     /// The glob that finds it.
@@ -54,6 +56,8 @@ pub struct Bench<'a> {
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Row {
+    /// What the workload is called.
+    pub workload: &'static str,
     /// What was done with lines: `S1`, `S2`, or nothing that has a name.
     pub level: &'static str,
     /// What was measured.
@@ -126,6 +130,7 @@ impl Bench<'_> {
         let mut agent = self.start_agent(&dir, &far_end.url())?;
         let wall = self.wait(started, &mut [&mut agent], || far_end.arrived())?;
         let row = Row {
+            workload: self.name,
             level: "–",
             name: format!("tailrace-agent alone ({})", self.agent_compression),
             log_bytes: self.workload.bytes,
@@ -158,6 +163,7 @@ impl Bench<'_> {
         })?;
         let (agent_used, used) = (agent.usage()?, aggregator.usage()?);
         let row = |name: String, usage: Usage| Row {
+            workload: self.name,
             level: level.name(),
             name,
             log_bytes: self.workload.bytes,
@@ -226,6 +232,7 @@ impl Bench<'_> {
         let mut running = Running::start(peer.name, &mut command, &dir.join("log"))?;
         let wall = self.wait(started, &mut [&mut running], || far_end.arrived())?;
         let row = Row {
+            workload: self.name,
             level: level.name(),
             name: format!("{} ({}, {})", peer.name, compression.name, template.does),
             log_bytes: self.workload.bytes,
@@ -371,14 +378,16 @@ fn free_port() -> anyhow::Result<u16> {
 /// The rows as a Markdown table.
 pub fn markdown(rows: &[Row]) -> String {
     let mut out = String::from(
-        "| level | system | MB of log per CPU-second | CPU s (user + sys) | MB/s wall | \
-         peak RSS MiB | MB sent | lost | doubled |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
+        "| workload | level | system | MB of log per CPU-second | CPU s (user + sys) | MB/s wall | \
+         peak RSS MiB | MB sent | lost | doubled |\n\
+         |---|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for row in rows {
         let megabytes = row.log_bytes as f64 / 1e6;
         let cpu = row.usage.cpu().as_secs_f64();
         out.push_str(&format!(
-            "| {} | {} | {:.0} | {:.2} ({:.2} + {:.2}) | {:.0} | {:.0} | {:.0} | {} | {} |\n",
+            "| {} | {} | {} | {:.0} | {:.2} ({:.2} + {:.2}) | {:.0} | {:.0} | {:.0} | {} | {} |\n",
+            row.workload,
             row.level,
             row.name,
             megabytes / cpu.max(0.001),
@@ -402,6 +411,7 @@ mod tests {
     #[test]
     fn a_row_is_one_line_of_the_table() {
         let row = Row {
+            workload: "mixed",
             level: "S1",
             name: "x".into(),
             log_bytes: 500_000_000,
@@ -423,7 +433,7 @@ mod tests {
         let last = table.lines().last().unwrap();
         assert_eq!(
             last,
-            "| S1 | x | 250 | 2.00 (1.50 + 0.50) | 125 | 10 | 50 | 1 | 2 |"
+            "| mixed | S1 | x | 250 | 2.00 (1.50 + 0.50) | 125 | 10 | 50 | 1 | 2 |"
         );
     }
 }

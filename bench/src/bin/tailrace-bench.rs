@@ -1,4 +1,4 @@
-//! Measures the programs on one workload and prints one table.
+//! Measures the programs on one workload or several, and prints one table.
 
 use std::{
     env, fmt,
@@ -11,9 +11,14 @@ use bench::{
     null_store::Claim,
     peers::{Level, PEERS, Peer},
     runs::{Bench, Row, markdown},
-    workload::{self, Size},
+    workload::{self, Named, Size},
 };
 use clap::{Parser, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Open files that a program may have: far more than any workload has, and not so many that
+/// daemons which close all of them at their start take long for it.
+const MOST_FILES: u64 = 65_536;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +29,9 @@ Examples:
   tailrace-bench --claim elasticsearch --compression gzip --ack store
       as against Elasticsearch, which takes no zstd, without the disk buffer
   tailrace-bench --only both,fluent-bit --levels s2 --compression none,gzip
-      Fluent Bit beside both programs, parsing, with and without gzip";
+      Fluent Bit beside both programs, parsing, with and without gzip
+  tailrace-bench --full --mib 256
+      everything there is, on a quarter of the data";
 
 /// Measures tailrace-agent and tailrace-aggregator on generated container logs against null far
 /// ends that count every line, and beside them the peers whose programs are on the PATH: rsyslog,
@@ -34,12 +41,19 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Args {
-    /// Size of the workload in MiB.
+    /// Size of each workload in MiB.
     #[arg(long, default_value_t = 1024)]
     mib: u64,
-    /// Number of log files.
-    #[arg(long, default_value_t = 10)]
-    files: usize,
+    /// What to measure on; mixed unless told.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    workload: Vec<Named>,
+    /// Number of log files; as many as the workload has, unless told.
+    #[arg(long)]
+    files: Option<usize>,
+    /// All workloads, levels and compressions, but for those that are named. Takes hours with all
+    /// peers.
+    #[arg(long)]
+    full: bool,
     /// Seed of the workload.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -55,9 +69,9 @@ struct Args {
     /// Compression of the agent's batches: zstd or gzip.
     #[arg(long, default_value = "zstd")]
     agent_compression: String,
-    /// Compression of bulk bodies: auto, gzip, zstd or none, or several of them. With auto, peers
-    /// do what costs them the least.
-    #[arg(long, value_delimiter = ',', default_value = "auto")]
+    /// Compression of bulk bodies: auto, gzip, zstd or none, or several of them; auto unless told.
+    /// With auto, peers do what costs them the least.
+    #[arg(long, value_delimiter = ',')]
     compression: Vec<String>,
     /// What is done with lines: s1, shipped as they are; s2, parsed and joined.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "s1,s2")]
@@ -68,6 +82,25 @@ struct Args {
     /// Whom the null store claims to be.
     #[arg(long, value_enum, default_value = "opensearch")]
     claim: ClaimArg,
+}
+
+impl Args {
+    /// Fills in what was not told.
+    fn complete(&mut self) {
+        if self.workload.is_empty() {
+            self.workload = match self.full {
+                true => Named::ALL.to_vec(),
+                false => vec![Named::Mixed],
+            };
+        }
+        if self.compression.is_empty() {
+            let all: &[&str] = match self.full {
+                true => &["auto", "none", "gzip"],
+                false => &["auto"],
+            };
+            self.compression = all.iter().map(|name| (*name).to_owned()).collect();
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,7 +132,9 @@ enum ClaimArg {
 
 #[expect(clippy::print_stdout, reason = "the table is this program's output")]
 fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    args.complete();
+    raise_file_limit()?;
     let scratch = Scratch::new()?;
     let mut rows = Vec::new();
     let measured = measure_all(&args, &scratch.0, &mut rows);
@@ -110,6 +145,21 @@ fn main() -> anyhow::Result<()> {
     measured
 }
 
+/// As a service manager would: those who keep all files of a workload open need more than a shell
+/// gives. What is started inherits it.
+fn raise_file_limit() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            ..limit
+        };
+        setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
+    }
+    Ok(())
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "a command-line program shows its progress on stderr"
@@ -118,35 +168,54 @@ fn tell(what: fmt::Arguments<'_>) {
     eprintln!("{what}");
 }
 
+fn measure_all(args: &Args, scratch: &Path, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let peers = wanted_peers(args);
+    for named in &args.workload {
+        measure_on(args, *named, &peers, scratch, rows)?;
+    }
+    Ok(())
+}
+
+/// Writes a workload, measures everything on it, and removes it.
 #[expect(
     clippy::print_stderr,
     reason = "a command-line program shows its progress on stderr"
 )]
-fn measure_all(args: &Args, scratch: &Path, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    let peers = wanted_peers(args);
+fn measure_on(
+    args: &Args,
+    named: Named,
+    peers: &[(&'static Peer, PathBuf)],
+    scratch: &Path,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
+    let name = named.name();
     let logs = scratch.join("logs");
     let mut kubelet = Kubelet::new(&logs, args.seed).context("cannot create the workload")?;
     let size = Size {
         bytes: args.mib << 20,
-        files: args.files.max(1),
+        files: args.files.unwrap_or(named.files()).max(1),
         rotate_at: None,
         seed: args.seed,
+        mix: named.mix(),
     };
-    let workload = workload::write(&mut kubelet, size, |bytes| {
+    let mut workload = workload::write(&mut kubelet, size, |bytes| {
         eprint!(
-            "\rwriting the workload: {} of {} MiB",
+            "\rwriting the workload {name}: {} of {} MiB",
             bytes >> 20,
             args.mib
         );
     })?;
     eprintln!(
-        "\rworkload: {} bytes, {} lines, {} events in {} files, seed {}",
-        workload.bytes, workload.lines, workload.events, args.files, args.seed
+        "\rworkload {name}: {} bytes, {} lines, {} events in {} files, seed {}",
+        workload.bytes, workload.lines, workload.events, size.files, args.seed
     );
+    // Each holds its file open.
+    workload.containers.clear();
     let bench = Bench {
+        name,
         workload: &workload,
         glob: kubelet.glob(),
-        root: logs,
+        root: logs.clone(),
         bin_dir: args.bin_dir.clone().map_or_else(own_dir, Ok)?,
         scratch: scratch.to_owned(),
         agent_compression: args.agent_compression.clone(),
@@ -156,7 +225,9 @@ fn measure_all(args: &Args, scratch: &Path, rows: &mut Vec<Row>) -> anyhow::Resu
             ClaimArg::Elasticsearch => Claim::Elasticsearch,
         },
     };
-    measure(args, &bench, &peers, rows)
+    measure(args, &bench, peers, rows)?;
+    // The page cache is for the next one.
+    std::fs::remove_dir_all(&logs).context("cannot remove the workload")
 }
 
 /// Measures everything on one workload.
@@ -168,14 +239,15 @@ fn measure(
 ) -> anyhow::Result<()> {
     let wanted = |what: What| args.only.is_empty() || args.only.contains(&what);
     if wanted(What::Agent) {
-        tell(format_args!("measuring the agent alone"));
+        tell(format_args!("{}: measuring the agent alone", bench.name));
         rows.extend(median(args.runs, || Ok(vec![bench.agent_alone()?]))?);
     }
     for level in &args.levels {
         for compression in &args.compression {
             if wanted(What::Both) {
                 tell(format_args!(
-                    "measuring the aggregator, and both together: {}, {compression}",
+                    "{}: measuring the aggregator, and both together: {}, {compression}",
+                    bench.name,
                     level.name()
                 ));
                 rows.extend(median(args.runs, || {
@@ -217,7 +289,8 @@ fn measure_peer(
         }
         done.push(compression.name);
         tell(format_args!(
-            "measuring {name}: {}, {}",
+            "{}: measuring {name}: {}, {}",
+            bench.name,
             level.name(),
             compression.name
         ));
