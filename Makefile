@@ -17,7 +17,7 @@ ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 TESTED := $(CARGO_TARGET_DIR)/tested
 
-.PHONY: help run test unit e2e faulttests faults churn soak bench bench-full bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e faulttests faults churn soak bench bench-full bench-guard bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles, b
 
 bench-full: prune binaries ## the same for every workload, level and compression, in one table; ARGS='--mib 256'
 	@$(FAST)/tailrace-bench --full $(ARGS)
+
+bench-guard: prune ## instructions a line of each stage beside bench/guard.tsv, refused at 5 % more; UPDATE=1 records
+	@scripts/bench-guard.sh
 
 bench-rules: prune ## record to document: MB of log per CPU-second, one thread, by kind of line
 	cargo run --profile fast -q -p parsers --example throughput
