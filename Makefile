@@ -12,15 +12,15 @@ export PATH := $(TAILRACE_CACHE)/tools/bin:$(PATH)
 
 # Seconds for each fuzz target of `make fuzz`.
 SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),10)
-# Arguments of `make bench`, for example ARGS='--mib 200 --only agent'.
+# Arguments of `make bench` and `make bench-full`, for example ARGS='--mib 200 --only agent'.
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 TESTED := $(CARGO_TARGET_DIR)/tested
 
-.PHONY: help run test unit e2e faulttests faults churn soak bench bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e faulttests faults churn soak bench bench-full bench-guard bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: prune binaries ## try it: logs of this machine, or of a made-up shop; ELASTICSEARCH_URL=… for a store elsewhere
 	@cargo build --profile fast -q -p tests --bin tailrace-run
@@ -55,8 +55,14 @@ soak: prune faulty ## an hour of it: 20,000 lines a second, a fault every 20 s; 
 	TAILRACE_BIN_DIR=$(TESTED)/faults $(TESTED)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
 	    --minutes $(or $(MINUTES),60) --rate $(or $(RATE),15400) --every 20 --round 150
 
-bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles; ARGS='--mib 200'
+bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles, beside peers on the PATH; ARGS='--mib 200'
 	@$(FAST)/tailrace-bench $(ARGS)
+
+bench-full: prune binaries ## the same for every workload, level and compression, in one table; ARGS='--mib 256'
+	@$(FAST)/tailrace-bench --full $(ARGS)
+
+bench-guard: prune ## instructions a line of each stage beside bench/guard.tsv, refused at 5 % more; UPDATE=1 records
+	@scripts/bench-guard.sh
 
 bench-rules: prune ## record to document: MB of log per CPU-second, one thread, by kind of line
 	cargo run --profile fast -q -p parsers --example throughput

@@ -40,5 +40,8 @@ pub mod null_store;
 /// A null aggregator.
 pub mod null_aggregator;
 
+/// Other software for the same work, and its configuration.
+pub mod peers;
+
 /// The programs under measurement and the table of results.
 pub mod runs;

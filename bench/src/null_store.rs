@@ -2,7 +2,8 @@
 //!
 //! It answers as OpenSearch 3.8 or Elasticsearch 8.19 would to the few requests that shippers make
 //! at start, and 201 for every document, honouring `filter_path` so that answers are as small as
-//! real ones. It runs on threads of its own in the measuring process, whose CPU is not counted.
+//! real ones. Shippers that know no `_bulk` may post JSON lines to `…/jsonline`. It runs on threads
+//! of its own in the measuring process, whose CPU is not counted.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -44,7 +45,7 @@ pub struct Options {
 /// What has come in so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// `_bulk` requests.
+    /// Requests with documents.
     pub requests: u64,
     /// Their bodies' bytes on the wire.
     pub wire_bytes: u64,
@@ -143,16 +144,23 @@ impl State {
             return json(StatusCode::BAD_REQUEST, "{}".into());
         };
         let path = head.uri.path();
+        let encoding = head
+            .headers
+            .get(CONTENT_ENCODING)
+            .and_then(|it| it.to_str().ok());
         if path.ends_with("/_bulk") {
-            let encoding = head
-                .headers
-                .get(CONTENT_ENCODING)
-                .and_then(|it| it.to_str().ok());
             return self.bulk(encoding, head.uri.query().unwrap_or(""), &body);
+        }
+        if path.ends_with("/jsonline") {
+            return match self.take(encoding, &body, true) {
+                Some(_) => json(StatusCode::OK, "{}".into()),
+                None => json(StatusCode::BAD_REQUEST, "{}".into()),
+            };
         }
         match (&head.method, path) {
             (&Method::HEAD, _) => json(StatusCode::OK, String::new()),
             (&Method::GET, "/") => json(StatusCode::OK, self.claim.root().to_owned()),
+            (&Method::GET, "/_license") => json(StatusCode::OK, LICENSE.to_owned()),
             (&Method::GET, path) if path.starts_with("/_data_stream") => {
                 json(StatusCode::OK, "{\"data_streams\":[]}".into())
             }
@@ -162,42 +170,61 @@ impl State {
     }
 
     fn bulk(&self, encoding: Option<&str>, query: &str, body: &Bytes) -> Response<Full<Bytes>> {
-        let mut raw = Vec::new();
         let refused = self.claim == Claim::Elasticsearch && encoding == Some("zstd");
-        if refused || inflate_into(encoding, body, &mut raw).is_err() {
+        let taken = if refused {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
-            return json(
+            None
+        } else {
+            self.take(encoding, body, false)
+        };
+        match taken {
+            Some(documents) => json(StatusCode::OK, bulk_answer(query, documents)),
+            None => json(
                 StatusCode::BAD_REQUEST,
                 "{\"error\":\"unreadable\",\"status\":400}".into(),
-            );
+            ),
         }
-        let documents = self.count(&raw);
+    }
+
+    /// Counts a body; answers the documents in it, `None` when it cannot be inflated.
+    fn take(&self, encoding: Option<&str>, body: &Bytes, every_line: bool) -> Option<u64> {
+        let mut raw = Vec::new();
+        if inflate_into(encoding, body, &mut raw).is_err() {
+            self.unreadable.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let documents = self.count(&raw, every_line);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.wire_bytes
             .fetch_add(body.len() as u64, Ordering::Relaxed);
         self.raw_bytes
             .fetch_add(raw.len() as u64, Ordering::Relaxed);
         self.documents.fetch_add(documents, Ordering::Relaxed);
-        json(StatusCode::OK, bulk_answer(query, documents))
+        Some(documents)
     }
 
-    fn count(&self, raw: &[u8]) -> u64 {
+    /// Counts documents: every second line of a `_bulk` body, or every line.
+    fn count(&self, raw: &[u8], every_line: bool) -> u64 {
         let Some(ledger) = &self.ledger else {
-            return memchr::memchr_iter(b'\n', raw).count() as u64 / 2;
+            let lines = memchr::memchr_iter(b'\n', raw).count() as u64;
+            return if every_line { lines } else { lines / 2 };
         };
         let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut documents, mut start, mut is_document) = (0, 0, false);
+        let (mut documents, mut start, mut is_document) = (0, 0, every_line);
         for end in memchr::memchr_iter(b'\n', raw) {
             if is_document {
                 ledger.document(&raw[start..end]);
                 documents += 1;
             }
-            is_document = !is_document;
+            is_document = every_line || !is_document;
             start = end + 1;
         }
         documents
     }
 }
+
+/// Filebeat asks for it before it sends.
+const LICENSE: &str = r#"{"license":{"uid":"null","type":"basic","status":"active"}}"#;
 
 impl Claim {
     fn root(self) -> &'static str {
@@ -315,14 +342,21 @@ mod tests {
     }
 
     #[test]
-    fn the_null_elasticsearch_refuses_zstd() {
+    fn the_null_elasticsearch_refuses_zstd_but_not_of_json_lines() {
         let options = Options {
             claim: Claim::Elasticsearch,
-            markers: None,
+            markers: Some(3),
         };
         let store = NullStore::start(options).unwrap();
-        let answer = post(&store, "/_bulk", "content-encoding: zstd\r\n", b"x");
+        let lines = b"{\"_msg\":\"tr-00000000\"}\n{\"_msg\":\"tr-00000002\"}\n";
+        let zstd = zstd::encode_all(&lines[..], 1).unwrap();
+        let header = "content-encoding: zstd\r\n";
+        let answer = post(&store, "/_bulk", header, &zstd);
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
-        assert_eq!(store.counts().unreadable, 1);
+        let answer = post(&store, "/insert/jsonline", header, &zstd);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let counts = store.counts();
+        assert_eq!((counts.unreadable, counts.documents), (1, 2));
+        assert_eq!(store.balance().unwrap().lost, 1);
     }
 }

@@ -18,18 +18,23 @@ use crate::{
     marker::Balance,
     null_aggregator::NullAggregator,
     null_store::{Claim, NullStore, Options},
+    peers::{Compression, Level, Peer, Places, flags},
     usage::Usage,
     workload::Workload,
 };
 
 /// Nothing arriving for so long ends a run; what is missing then is lost.
 const STUCK: Duration = Duration::from_secs(20);
+/// Takes every line and does nothing with it, so that neither JSON nor logfmt is looked for.
+const S1_RULE: &str = "name: s1\nsteps: [{stop: true}]\n";
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(20);
 
 /// What to run on what.
 #[derive(Debug)]
 pub struct Bench<'a> {
+    /// What the workload is called.
+    pub name: &'static str,
     /// The workload, as it was written.
     pub workload: &'a Workload,
     /// The glob that finds it.
@@ -42,8 +47,6 @@ pub struct Bench<'a> {
     pub scratch: PathBuf,
     /// The agent's compression: `zstd` or `gzip`.
     pub agent_compression: String,
-    /// The bulk bodies' compression: `auto`, `gzip`, `zstd` or `none`.
-    pub bulk_compression: String,
     /// `buffer` or `store`.
     pub ack: String,
     /// Whom the null store claims to be.
@@ -53,6 +56,10 @@ pub struct Bench<'a> {
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Row {
+    /// What the workload is called.
+    pub workload: &'static str,
+    /// What was done with lines: `S1`, `S2`, or nothing that has a name.
+    pub level: &'static str,
     /// What was measured.
     pub name: String,
     /// Bytes of log it worked on.
@@ -92,7 +99,7 @@ impl Running {
     }
 
     fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.child.id())
+        Usage::of_tree(self.child.id())
     }
 
     fn check_alive(&mut self) -> anyhow::Result<()> {
@@ -123,6 +130,8 @@ impl Bench<'_> {
         let mut agent = self.start_agent(&dir, &far_end.url())?;
         let wall = self.wait(started, &mut [&mut agent], || far_end.arrived())?;
         let row = Row {
+            workload: self.name,
+            level: "–",
             name: format!("tailrace-agent alone ({})", self.agent_compression),
             log_bytes: self.workload.bytes,
             usage: agent.usage()?,
@@ -136,14 +145,16 @@ impl Bench<'_> {
     }
 
     /// Both programs to a null store: rows for the aggregator (the agent's CPU excluded), and both.
-    pub fn both(&self) -> anyhow::Result<[Row; 2]> {
+    /// `compression` is that of the bulk bodies: `auto`, `gzip`, `zstd` or `none`.
+    pub fn both(&self, level: Level, compression: &str) -> anyhow::Result<[Row; 2]> {
         let far_end = NullStore::start(Options {
             claim: self.claim,
             markers: Some(self.workload.markers),
         })?;
         let dir = self.fresh_dir("both")?;
         let port = free_port()?;
-        let mut aggregator = self.start_aggregator(&dir, port, &far_end.url())?;
+        let mut aggregator =
+            self.start_aggregator(&dir, port, &far_end.url(), level, compression)?;
         self.wait_listening(&mut aggregator, port)?;
         let started = SystemTime::now();
         let mut agent = self.start_agent(&dir, &format!("http://127.0.0.1:{port}"))?;
@@ -152,6 +163,8 @@ impl Bench<'_> {
         })?;
         let (agent_used, used) = (agent.usage()?, aggregator.usage()?);
         let row = |name: String, usage: Usage| Row {
+            workload: self.name,
+            level: level.name(),
             name,
             log_bytes: self.workload.bytes,
             usage,
@@ -165,7 +178,7 @@ impl Bench<'_> {
             peak_rss: agent_used.peak_rss + used.peak_rss,
             rss: agent_used.rss + used.rss,
         };
-        let how = format!("ack {}, {}", self.ack, self.bulk_compression);
+        let how = format!("ack {}, {compression}", self.ack);
         let rows = [
             row(format!("tailrace-aggregator ({how})"), used),
             row(format!("tailrace, both ({how})"), together),
@@ -175,40 +188,62 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    /// rsyslog with imfile and omelasticsearch; `None` when it is not installed.
-    pub fn rsyslog(&self) -> anyhow::Result<Option<Row>> {
-        let Some(program) = installed_rsyslog() else {
-            return Ok(None);
-        };
+    /// A peer, to a null store. What keeps it from running is an error.
+    pub fn peer(
+        &self,
+        peer: &Peer,
+        program: &Path,
+        level: Level,
+        compression: &Compression,
+    ) -> anyhow::Result<Row> {
+        let template = peer
+            .template(level)
+            .with_context(|| format!("it does not do {}", level.name()))?;
+        if let Some(module) = template.missing_module() {
+            bail!("its module `{module}` is not installed");
+        }
+        // What all of them know; none asks for OpenSearch.
         let far_end = NullStore::start(Options {
-            claim: self.claim,
+            claim: Claim::Elasticsearch,
             markers: Some(self.workload.markers),
         })?;
-        let dir = self.fresh_dir("rsyslog")?;
-        let config = dir.join("rsyslog.conf");
-        fs::write(&config, self.rsyslog_config(&dir, far_end.port()))
-            .context("cannot write rsyslog's config")?;
-        let started = SystemTime::now();
+        let dir = self.fresh_dir(peer.name)?;
+        let (config, state) = (dir.join(template.file), dir.join("state"));
+        fs::create_dir_all(&state).context("cannot create a data directory")?;
+        let places = Places {
+            glob: &self.glob,
+            config: &config,
+            state: &state,
+            port: far_end.port(),
+            free_port: free_port()?,
+            compression: compression.word,
+        };
+        let text = places.fill(template.text)?;
+        fs::write(&config, &text).context("cannot write its configuration")?;
         let mut command = Command::new(program);
-        command
-            .arg("-n")
-            .arg("-f")
-            .arg(&config)
-            .arg("-i")
-            .arg(dir.join("pid"));
-        let mut rsyslog = Running::start("rsyslogd", &mut command, &dir.join("log"))?;
-        let wall = self.wait(started, &mut [&mut rsyslog], || far_end.arrived())?;
+        command.current_dir(&dir).envs(peer.env.iter().copied());
+        if peer.args.is_empty() {
+            command.args(flags(&text));
+        }
+        for arg in peer.args {
+            command.arg(places.fill(arg)?);
+        }
+        let started = SystemTime::now();
+        let mut running = Running::start(peer.name, &mut command, &dir.join("log"))?;
+        let wall = self.wait(started, &mut [&mut running], || far_end.arrived())?;
         let row = Row {
-            name: "rsyslog (imfile → omelasticsearch, nothing parsed or joined)".to_owned(),
+            workload: self.name,
+            level: level.name(),
+            name: format!("{} ({}, {})", peer.name, compression.name, template.does),
             log_bytes: self.workload.bytes,
-            usage: rsyslog.usage()?,
+            usage: running.usage()?,
             wall,
             wire_bytes: far_end.counts().wire_bytes,
             balance: balance(far_end.balance()),
         };
-        drop(rsyslog);
+        drop(running);
         remove(&dir);
-        Ok(Some(row))
+        Ok(row)
     }
 
     fn start_agent(&self, dir: &Path, aggregator: &str) -> anyhow::Result<Running> {
@@ -229,14 +264,32 @@ impl Bench<'_> {
         Running::start("tailrace-agent", &mut command, &dir.join("agent.log"))
     }
 
-    fn start_aggregator(&self, dir: &Path, port: u16, store: &str) -> anyhow::Result<Running> {
+    fn start_aggregator(
+        &self,
+        dir: &Path,
+        port: u16,
+        store: &str,
+        level: Level,
+        compression: &str,
+    ) -> anyhow::Result<Running> {
         let config = dir.join("aggregator.yaml");
+        let rules = dir.join("s1.yaml");
+        let parsing = match level {
+            Level::S1 => {
+                fs::write(&rules, S1_RULE).context("cannot write the aggregator's rule")?;
+                format!(
+                    "shipped_rules: false\nrules: ['{}']\nmultiline: {{enabled: false}}\n",
+                    rules.display()
+                )
+            }
+            Level::S2 => String::new(),
+        };
         let yaml = format!(
-            "data_dir: {dir}/aggregator-data\nlisten: 127.0.0.1:{port}\nack: {ack}\noutputs:\n  \
-             - name: main\n    elasticsearch: {{hosts: ['{store}'], compression: {compression}}}\n",
+            "data_dir: {dir}/aggregator-data\nlisten: 127.0.0.1:{port}\nack: {ack}\n{parsing}\
+             outputs:\n  - name: main\n    \
+             elasticsearch: {{hosts: ['{store}'], compression: {compression}}}\n",
             dir = dir.display(),
             ack = self.ack,
-            compression = self.bulk_compression
         );
         fs::write(&config, yaml).context("cannot write the aggregator's config")?;
         let mut command = Command::new(self.bin_dir.join("tailrace-aggregator"));
@@ -245,38 +298,6 @@ impl Bench<'_> {
             "tailrace-aggregator",
             &mut command,
             &dir.join("aggregator.log"),
-        )
-    }
-
-    fn rsyslog_config(&self, dir: &Path, port: u16) -> String {
-        // CRI's head has a fixed width here (nanoseconds, UTC), which is kind to rsyslog: it cuts
-        // by position, where it would otherwise need a parser.
-        format!(
-            r#"global(workDirectory="{dir}" maxMessageSize="64k")
-module(load="imfile")
-module(load="omelasticsearch")
-template(name="document" type="list" option.json="off") {{
-  constant(value="{{")
-  property(outname="@timestamp" name="msg" position.from="1" position.to="30" format="jsonf")
-  constant(value=",")
-  property(outname="log.iostream" name="msg" position.from="32" position.to="37" format="jsonf")
-  constant(value=",")
-  property(outname="message" name="msg" position.from="41" format="jsonf")
-  constant(value=",")
-  property(outname="log.file.path" name="$!metadata!filename" format="jsonf")
-  constant(value="}}")
-}}
-ruleset(name="ship") {{
-  action(type="omelasticsearch" server="127.0.0.1" serverport="{port}" template="document"
-    searchIndex="logs" searchType="" bulkmode="on" maxbytes="5m" action.resumeretrycount="-1"
-    queue.type="linkedlist" queue.size="100000" queue.dequeuebatchsize="8000"
-    queue.workerthreads="1" queue.timeoutenqueue="60000")
-}}
-input(type="imfile" file="{glob}" tag="log" ruleset="ship" addMetadata="on"
-  freshStartTail="off" persistStateInterval="10000")
-"#,
-            dir = dir.display(),
-            glob = self.glob
         )
     }
 
@@ -354,23 +375,20 @@ fn free_port() -> anyhow::Result<u16> {
         .port())
 }
 
-fn installed_rsyslog() -> Option<PathBuf> {
-    let module = "/usr/lib/x86_64-linux-gnu/rsyslog/omelasticsearch.so";
-    let program = PathBuf::from("/usr/sbin/rsyslogd");
-    (program.exists() && Path::new(module).exists()).then_some(program)
-}
-
 /// The rows as a Markdown table.
 pub fn markdown(rows: &[Row]) -> String {
     let mut out = String::from(
-        "| system | MB of log per CPU-second | CPU s (user + sys) | MB/s wall | peak RSS MiB | \
-         MB sent | lost | doubled |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
+        "| workload | level | system | MB of log per CPU-second | CPU s (user + sys) | MB/s wall | \
+         peak RSS MiB | MB sent | lost | doubled |\n\
+         |---|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for row in rows {
         let megabytes = row.log_bytes as f64 / 1e6;
         let cpu = row.usage.cpu().as_secs_f64();
         out.push_str(&format!(
-            "| {} | {:.0} | {:.2} ({:.2} + {:.2}) | {:.0} | {:.0} | {:.0} | {} | {} |\n",
+            "| {} | {} | {} | {:.0} | {:.2} ({:.2} + {:.2}) | {:.0} | {:.0} | {:.0} | {} | {} |\n",
+            row.workload,
+            row.level,
             row.name,
             megabytes / cpu.max(0.001),
             cpu,
@@ -393,6 +411,8 @@ mod tests {
     #[test]
     fn a_row_is_one_line_of_the_table() {
         let row = Row {
+            workload: "mixed",
+            level: "S1",
             name: "x".into(),
             log_bytes: 500_000_000,
             usage: Usage {
@@ -413,7 +433,7 @@ mod tests {
         let last = table.lines().last().unwrap();
         assert_eq!(
             last,
-            "| x | 250 | 2.00 (1.50 + 0.50) | 125 | 10 | 50 | 1 | 2 |"
+            "| mixed | S1 | x | 250 | 2.00 (1.50 + 0.50) | 125 | 10 | 50 | 1 | 2 |"
         );
     }
 }

@@ -9,6 +9,20 @@ use crate::{marker, stamp::Civil};
 /// The largest piece of one line that container runtimes write as one CRI line.
 pub const CRI_PIECE: usize = 16 * 1024;
 
+/// Bytes of a [`Kind::Short`] line, without what ends it.
+pub const SHORT_LINE: usize = 80;
+
+/// Which kinds of events a shop's services write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mix {
+    /// All kinds but [`Kind::Short`], in the shares of FACTS.md.
+    Shop,
+    /// [`Kind::Json`] alone.
+    Json,
+    /// [`Kind::Short`] alone.
+    Short,
+}
+
 /// Kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -28,6 +42,8 @@ pub enum Kind {
     Go,
     /// One line longer than a runtime writes in one piece.
     Long,
+    /// A line of text of [`SHORT_LINE`] bytes, which nothing but its text tells anything of.
+    Short,
 }
 
 impl Kind {
@@ -40,6 +56,7 @@ impl Kind {
 /// Makes events and numbers their lines.
 #[derive(Debug)]
 pub struct Shop {
+    mix: Mix,
     rng: fastrand::Rng,
     next: u32,
 }
@@ -91,9 +108,15 @@ const WORDS: [&str; 16] = [
 ];
 
 impl Shop {
-    /// A shop whose events follow from `seed` and whose first marker is `first`.
+    /// A shop of [`Mix::Shop`] whose events follow from `seed` and whose first marker is `first`.
     pub fn new(seed: u64, first: u32) -> Self {
+        Self::of(Mix::Shop, seed, first)
+    }
+
+    /// A shop that writes `mix`.
+    pub fn of(mix: Mix, seed: u64, first: u32) -> Self {
         Self {
+            mix,
             rng: fastrand::Rng::with_seed(seed),
             next: first,
         }
@@ -104,9 +127,18 @@ impl Shop {
         self.next
     }
 
+    /// The kind of the next event.
+    pub fn pick(&mut self) -> Kind {
+        match self.mix {
+            Mix::Shop => self.pick_of_shop(),
+            Mix::Json => Kind::Json,
+            Mix::Short => Kind::Short,
+        }
+    }
+
     /// The mix of FACTS.md by bytes: about half nginx, 30 % JSON, 15 % logfmt and plain, 5 %
     /// traces and long lines. Probabilities are weighted by the kinds' mean sizes.
-    pub fn pick(&mut self) -> Kind {
+    fn pick_of_shop(&mut self) -> Kind {
         match self.rng.u32(0..10_000) {
             0..5_053 => Kind::Nginx,
             5_053..7_112 => Kind::Json,
@@ -132,6 +164,7 @@ impl Shop {
             Kind::Python => self.python(out),
             Kind::Go => self.go(out),
             Kind::Long => self.long(out),
+            Kind::Short => self.short(&time, out),
         }
     }
 
@@ -337,6 +370,23 @@ impl Shop {
         }
         out.push(b'\n');
     }
+
+    fn short(&mut self, time: &Civil, out: &mut Vec<u8>) {
+        let start = out.len();
+        time.append_millis(out, b' ');
+        out.push(b' ');
+        let level = self.choose(&LEVELS).to_ascii_uppercase();
+        self.text(out, &level);
+        out.push(b' ');
+        self.mark(out);
+        while out.len() - start < SHORT_LINE {
+            out.push(b' ');
+            let word = self.choose(&WORDS);
+            self.text(out, word);
+        }
+        out.truncate(start + SHORT_LINE);
+        out.push(b'\n');
+    }
 }
 
 fn append_number(out: &mut Vec<u8>, value: u64) {
@@ -353,7 +403,7 @@ fn append_number(out: &mut Vec<u8>, value: u64) {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 8] = [
+    const KINDS: [Kind; 9] = [
         Kind::Nginx,
         Kind::Json,
         Kind::Logfmt,
@@ -362,6 +412,7 @@ mod tests {
         Kind::Python,
         Kind::Go,
         Kind::Long,
+        Kind::Short,
     ];
 
     #[test]
@@ -397,9 +448,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mix_of_one_kind_holds_that_kind() {
+        let mut shop = Shop::of(Mix::Short, 3, 0);
+        for _ in 0..100 {
+            let mut out = Vec::new();
+            let kind = shop.pick();
+            shop.append_event(kind, 1_700_000_000_000_000_000, &mut out);
+            assert_eq!(out.len(), SHORT_LINE + 1);
+        }
+        assert_eq!(Shop::of(Mix::Json, 3, 0).pick(), Kind::Json);
+    }
+
+    #[test]
     fn the_mix_is_the_one_of_the_figures() {
         let mut shop = Shop::new(1, 0);
-        let mut bytes = [0usize; 8];
+        let mut bytes = [0usize; 9];
         let mut out = Vec::new();
         for _ in 0..100_000 {
             let kind = shop.pick();

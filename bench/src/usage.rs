@@ -23,25 +23,41 @@ pub struct Usage {
 impl Usage {
     /// Reads the usage of a live process.
     pub fn of(pid: u32) -> anyhow::Result<Self> {
+        Self::read(pid, false)
+    }
+
+    /// Reads the usage of a live process and of all that came of it, those included that have ended
+    /// and were waited for. Peaks of memory are added up, as if all had had theirs at once.
+    pub fn of_tree(pid: u32) -> anyhow::Result<Self> {
+        let mut total = Self::read(pid, true)?;
+        for child in descendants(pid) {
+            // One that has ended meanwhile is in the figures of its parent from now on.
+            if let Ok(usage) = Self::read(child, true) {
+                total.user += usage.user;
+                total.system += usage.system;
+                total.peak_rss += usage.peak_rss;
+                total.rss += usage.rss;
+            }
+        }
+        Ok(total)
+    }
+
+    fn read(pid: u32, with_reaped: bool) -> anyhow::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
             .with_context(|| format!("cannot read the usage of process {pid}"))?;
-        // The command's name may hold spaces and brackets; fields are counted behind it.
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map_or("", |(_, rest)| rest)
-            .split_whitespace()
-            .collect();
-        let ticks = |idx: usize| {
+        let fields = fields_of(&stat);
+        let ticks = |idx: usize| -> u64 {
             fields
                 .get(idx)
                 .and_then(|field| field.parse().ok())
                 .unwrap_or(0)
         };
+        let reaped = |idx: usize| if with_reaped { ticks(idx) } else { 0 };
         let status = fs::read_to_string(format!("/proc/{pid}/status"))
             .with_context(|| format!("cannot read the usage of process {pid}"))?;
         Ok(Self {
-            user: ticks_to_time(ticks(11)),
-            system: ticks_to_time(ticks(12)),
+            user: ticks_to_time(ticks(11) + reaped(13)),
+            system: ticks_to_time(ticks(12) + reaped(14)),
             peak_rss: kib_field(&status, "VmHWM:"),
             rss: kib_field(&status, "VmRSS:"),
         })
@@ -60,6 +76,41 @@ impl Usage {
             ..*self
         }
     }
+}
+
+/// Fields of `/proc/PID/stat` from the state on. The command's name before it may hold spaces and
+/// brackets.
+fn fields_of(stat: &str) -> Vec<&str> {
+    stat.rsplit_once(')')
+        .map_or("", |(_, rest)| rest)
+        .split_whitespace()
+        .collect()
+}
+
+/// Live processes whose parent, or its parent, and so on, is `root`.
+fn descendants(root: u32) -> Vec<u32> {
+    let mut parents: Vec<(u32, u32)> = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        let parent = fields_of(&stat).get(1).and_then(|field| field.parse().ok());
+        if let Some(parent) = parent {
+            parents.push((pid, parent));
+        }
+    }
+    let mut found = vec![root];
+    let mut n_looked = 0;
+    while let Some(parent) = found.get(n_looked).copied() {
+        let children = parents.iter().filter(|(_, of)| *of == parent);
+        found.extend(children.map(|(pid, _)| *pid));
+        n_looked += 1;
+    }
+    found.split_off(1)
 }
 
 fn ticks_to_time(ticks: u64) -> Duration {
@@ -96,5 +147,19 @@ mod tests {
         assert_ne!(sum, 1);
         let now = Usage::of(std::process::id()).unwrap();
         assert!(now.rss > 1 << 20 && now.peak_rss >= now.rss);
+    }
+
+    #[test]
+    fn the_children_of_a_process_are_found() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let found = descendants(std::process::id());
+        let usage = Usage::of_tree(std::process::id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.contains(&child.id()), "{found:?}");
+        assert!(usage.rss > 1 << 20);
     }
 }

@@ -6,15 +6,61 @@
 use std::io;
 
 use anyhow::Context;
+use clap::ValueEnum;
 
 use crate::{
     container_log::Iostream,
     kubelet::{Container, Kubelet},
-    shop::Shop,
+    shop::{Mix, Shop},
     stamp::wall_ns,
 };
 
-/// How large a workload is.
+/// Workloads that have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Named {
+    /// Half nginx, then JSON, logfmt, plain lines, traces and long lines, in 10 files.
+    Mixed,
+    /// An application's lines in JSON, in 10 files.
+    Json,
+    /// Plain lines of 80 bytes, in 10 files: what costs a reader by the line shows here.
+    Short,
+    /// As mixed, in 1,000 files: what costs a reader by the file shows here.
+    ManyFiles,
+}
+
+impl Named {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Mixed, Self::Json, Self::Short, Self::ManyFiles];
+
+    /// The name, as it is given on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mixed => "mixed",
+            Self::Json => "json",
+            Self::Short => "short",
+            Self::ManyFiles => "many-files",
+        }
+    }
+
+    /// What is in its files.
+    pub fn mix(self) -> Mix {
+        match self {
+            Self::Mixed | Self::ManyFiles => Mix::Shop,
+            Self::Json => Mix::Json,
+            Self::Short => Mix::Short,
+        }
+    }
+
+    /// How many files it has.
+    pub fn files(self) -> usize {
+        match self {
+            Self::ManyFiles => 1_000,
+            Self::Mixed | Self::Json | Self::Short => 10,
+        }
+    }
+}
+
+/// How large a workload is, and what is in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
     /// Bytes of all files together, reached to within one event.
@@ -25,6 +71,8 @@ pub struct Size {
     pub rotate_at: Option<u64>,
     /// Seed of the content.
     pub seed: u64,
+    /// Kinds of events.
+    pub mix: Mix,
 }
 
 /// A workload that has been written.
@@ -43,8 +91,9 @@ pub struct Workload {
 }
 
 const SERVICES: [&str; 5] = ["web", "orders", "payments", "search", "mailer"];
-/// Bytes gathered before each `write`.
+/// Most bytes that are gathered before a `write`, for one file and for all of them together.
 const BULK: usize = 1 << 20;
+const BULK_OF_ALL: usize = 64 << 20;
 
 /// Starts container number `idx` of the shop.
 pub fn start_container(kubelet: &mut Kubelet, idx: usize) -> io::Result<Container> {
@@ -63,9 +112,11 @@ pub fn write(
         .collect::<io::Result<Vec<_>>>()
         .context("cannot create the log files")?;
     for container in &mut containers {
-        container.log.set_bulk(BULK);
+        container
+            .log
+            .set_bulk(BULK.min(BULK_OF_ALL / size.files.max(1)));
     }
-    let mut shop = Shop::new(size.seed, 0);
+    let mut shop = Shop::of(size.mix, size.seed, 0);
     let mut chooser = fastrand::Rng::with_seed(size.seed ^ 0x5EED);
     let (mut bytes, mut lines, mut events) = (0, 0, 0u64);
     let mut text = Vec::new();
@@ -111,6 +162,14 @@ mod tests {
     use crate::{container_log::read_rotated, marker::Ledger};
 
     #[test]
+    fn names_are_those_of_the_command_line() {
+        for named in Named::ALL {
+            let value = named.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), named.name());
+        }
+    }
+
+    #[test]
     fn a_workload_holds_the_markers_it_promises() {
         let dir = tempfile::tempdir().unwrap();
         let mut kubelet = Kubelet::new(dir.path(), 1).unwrap();
@@ -119,6 +178,7 @@ mod tests {
             files: 4,
             rotate_at: Some(500_000),
             seed: 9,
+            mix: Mix::Shop,
         };
         let workload = write(&mut kubelet, size, |_| ()).unwrap();
         let mut ledger = Ledger::new(workload.markers);

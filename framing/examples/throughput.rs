@@ -1,8 +1,9 @@
 //! Prints how many MB of log framing takes a CPU-second, by kind of log:
-//! `cargo run --profile fast -p framing --example throughput`.
+//! `cargo run --profile fast -p framing --example throughput [NAME…]`.
 //!
 //! CPU time of the process comes from `/proc/self/stat`, in ticks of 10 ms, so that a busy machine
-//! does not disturb the figures much.
+//! does not disturb the figures much. `ROUNDS=11 valgrind --tool=callgrind …`, less the same with
+//! `ROUNDS=1`, counts instructions instead, over logs of 2,000 lines (`make bench-guard`).
 
 use std::fmt::Write as _;
 
@@ -10,6 +11,8 @@ use framing::{Flush, Format, Frames, Input, Options, Positions, frame};
 
 /// Bytes of each log, about a large batch.
 const SIZE: usize = 8 << 20;
+/// Lines of each log where instructions are counted.
+const LINES: usize = 2_000;
 /// Ticks that each kind is measured for at least.
 const TICKS: u64 = 200;
 
@@ -29,6 +32,18 @@ const TRACE: [&str; 4] = [
     "\tat com.example.shop.Orders.place(Orders.java:17)",
 ];
 
+/// What is measured: a name, the format, and lines that take turns.
+const KINDS: &[(&str, Format, &[&str])] = &[
+    ("cri nginx+json", Format::Cri, &[NGINX, JSON, NGINX]),
+    ("cri nginx", Format::Cri, &[NGINX]),
+    ("cri text", Format::Cri, &[TEXT]),
+    ("cri pretty", Format::Cri, &PRETTY),
+    ("cri traces", Format::Cri, &TRACE),
+    ("docker nginx", Format::Docker, &[NGINX]),
+    ("docker text", Format::Docker, &[TEXT]),
+    ("raw nginx", Format::Raw, &[NGINX]),
+];
+
 fn cpu_ticks() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux has /proc");
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
@@ -38,7 +53,7 @@ fn cpu_ticks() -> u64 {
         .sum()
 }
 
-fn log(format: Format, lines: &[&str]) -> Vec<u8> {
+fn log(format: Format, lines: &[&str], most: usize) -> Vec<u8> {
     let mut log = String::new();
     for n in 0.. {
         let line = lines[n % lines.len()];
@@ -60,15 +75,15 @@ fn log(format: Format, lines: &[&str]) -> Vec<u8> {
             }
         };
         end.expect("strings take everything");
-        if log.len() >= SIZE {
+        if log.len() >= SIZE || n + 1 == most {
             break;
         }
     }
     log.into_bytes()
 }
 
-fn measure(name: &str, format: Format, lines: &[&str]) {
-    let bytes = log(format, lines);
+fn measure(name: &str, format: Format, lines: &[&str], rounds: Option<usize>) {
+    let bytes = log(format, lines, rounds.map_or(usize::MAX, |_| LINES));
     let inputs = [Input {
         stream: 1,
         start: 0,
@@ -79,6 +94,12 @@ fn measure(name: &str, format: Format, lines: &[&str]) {
     let mut frames = Frames::new();
     let options = Options::default();
     frame(format, &inputs, Flush::Soft, &options, &mut frames);
+    if let Some(rounds) = rounds {
+        for _ in 0..rounds {
+            frame(format, &inputs, Flush::Soft, &options, &mut frames);
+        }
+        return;
+    }
     let records = frames.records().len();
     let start = cpu_ticks();
     let mut n = 0;
@@ -101,12 +122,11 @@ fn measure(name: &str, format: Format, lines: &[&str]) {
 }
 
 fn main() {
-    measure("cri nginx+json", Format::Cri, &[NGINX, JSON, NGINX]);
-    measure("cri nginx", Format::Cri, &[NGINX]);
-    measure("cri text", Format::Cri, &[TEXT]);
-    measure("cri pretty", Format::Cri, &PRETTY);
-    measure("cri traces", Format::Cri, &TRACE);
-    measure("docker nginx", Format::Docker, &[NGINX]);
-    measure("docker text", Format::Docker, &[TEXT]);
-    measure("raw nginx", Format::Raw, &[NGINX]);
+    let only: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok());
+    for (name, format, lines) in KINDS {
+        if only.is_empty() || only.iter().any(|only| only == name) {
+            measure(name, *format, lines, rounds);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use bench::{
     kubelet::{Container, Kubelet},
     shop::Shop,
     stamp::wall_ns,
-    workload::{self, Size},
+    workload::{self, Named, Size},
 };
 use clap::Parser;
 
@@ -33,9 +33,12 @@ struct Args {
     /// Bytes of all files together, for example 500MiB or 1GiB.
     #[arg(long, value_parser = parse_size, default_value = "1GiB")]
     size: u64,
-    /// Containers, one file each.
-    #[arg(long, default_value_t = 10)]
-    files: usize,
+    /// What is written.
+    #[arg(long, value_enum, default_value = "mixed")]
+    workload: Named,
+    /// Containers, one file each; as many as the workload has, unless told.
+    #[arg(long)]
+    files: Option<usize>,
     /// Seed: the same seed makes the same lines.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -80,19 +83,21 @@ fn parse_size(text: &str) -> Result<u64, String> {
 )]
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if args.files == 0 {
+    let files = args.files.unwrap_or(args.workload.files());
+    if files == 0 {
         bail!("--files must be at least 1");
     }
     let mut kubelet = Kubelet::new(&args.dir, args.seed)
         .with_context(|| format!("cannot write under `{}`", args.dir.display()))?;
     if args.live {
-        return live(&args, &mut kubelet);
+        return live(&args, files, &mut kubelet);
     }
     let size = Size {
         bytes: args.size,
-        files: args.files,
+        files,
         rotate_at: args.rotate_at,
         seed: args.seed,
+        mix: args.workload.mix(),
     };
     let made = workload::write(&mut kubelet, size, |bytes| {
         if !args.quiet {
@@ -115,12 +120,12 @@ fn main() -> anyhow::Result<()> {
     clippy::print_stderr,
     reason = "a command-line program shows its progress on stderr"
 )]
-fn live(args: &Args, kubelet: &mut Kubelet) -> anyhow::Result<()> {
+fn live(args: &Args, files: usize, kubelet: &mut Kubelet) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
-    let mut containers = (0..args.files)
+    let mut containers = (0..files)
         .map(|idx| workload::start_container(kubelet, idx))
         .collect::<Result<Vec<_>, _>>()
         .context("cannot create the log files")?;
@@ -128,7 +133,7 @@ fn live(args: &Args, kubelet: &mut Kubelet) -> anyhow::Result<()> {
         container.log.set_bulk(0);
     }
     let mut writer = LiveWriter {
-        shop: Shop::new(args.seed, 0),
+        shop: Shop::of(args.workload.mix(), args.seed, 0),
         chooser: fastrand::Rng::with_seed(args.seed ^ 0x5EED),
         rotate_at: args.rotate_at.unwrap_or(10 << 20),
         events: 0,
