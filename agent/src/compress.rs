@@ -14,6 +14,8 @@ pub enum Compression {
     Zstd(i32),
     /// gzip with this level, for receivers or proxies that know nothing else.
     Gzip(u32),
+    /// Not at all: for a receiver in the same program.
+    None,
 }
 
 /// Least free room that a compressor is given, so that it makes progress at every call.
@@ -41,6 +43,7 @@ enum Codec {
         plain: Vec<u8>,
     },
     Gzip(Box<Compress>),
+    Plain,
 }
 
 impl Compressor {
@@ -65,6 +68,7 @@ impl Compressor {
                 flate2::Compression::new(level),
                 15,
             ))),
+            Compression::None => Codec::Plain,
         };
         Ok(Self {
             codec,
@@ -77,6 +81,7 @@ impl Compressor {
         match self.codec {
             Codec::Zstd { .. } => wire::http::ENCODING_ZSTD,
             Codec::Gzip(_) => wire::http::ENCODING_GZIP,
+            Codec::Plain => wire::http::ENCODING_IDENTITY,
         }
     }
 
@@ -88,6 +93,7 @@ impl Compressor {
         match &mut self.codec {
             Codec::Zstd { plain, .. } => plain.clear(),
             Codec::Gzip(compress) => compress.reset(),
+            Codec::Plain => {}
         }
         Ok(Body {
             codec: &mut self.codec,
@@ -113,6 +119,7 @@ impl Body<'_> {
         match self.codec {
             Codec::Zstd { context, plain } => compress_zstd(context, plain, &mut self.out)?,
             Codec::Gzip(compress) => compress_gzip(compress, &[], true, &mut self.out)?,
+            Codec::Plain => {}
         }
         Ok(self.pool.lend(std::mem::take(&mut self.out)))
     }
@@ -123,6 +130,7 @@ impl Write for Body<'_> {
         match self.codec {
             Codec::Zstd { plain, .. } => plain.extend_from_slice(bytes),
             Codec::Gzip(compress) => compress_gzip(compress, bytes, false, &mut self.out)?,
+            Codec::Plain => self.out.extend_from_slice(bytes),
         }
         Ok(bytes.len())
     }
@@ -225,6 +233,7 @@ mod tests {
     fn decompress(encoding: &str, body: &[u8]) -> Vec<u8> {
         match encoding {
             "zstd" => zstd::stream::decode_all(body).unwrap(),
+            "identity" => body.to_vec(),
             _ => {
                 let mut raw = Vec::new();
                 flate2::read::MultiGzDecoder::new(body)
@@ -237,7 +246,11 @@ mod tests {
 
     #[test]
     fn bodies_come_back_whole_one_after_the_other() {
-        for compression in [Compression::Zstd(1), Compression::Gzip(1)] {
+        for compression in [
+            Compression::Zstd(1),
+            Compression::Gzip(1),
+            Compression::None,
+        ] {
             let mut compressor = Compressor::new(compression).unwrap();
             let encoding = compressor.encoding();
             for round in 0..3u64 {
@@ -264,7 +277,11 @@ mod tests {
 
     #[test]
     fn an_abandoned_body_leaves_no_trace_in_the_next() {
-        for compression in [Compression::Zstd(1), Compression::Gzip(6)] {
+        for compression in [
+            Compression::Zstd(1),
+            Compression::Gzip(6),
+            Compression::None,
+        ] {
             let mut compressor = Compressor::new(compression).unwrap();
             compressor.begin().unwrap().write_all(b"abandoned").unwrap();
             let encoding = compressor.encoding();

@@ -1,6 +1,7 @@
 //! The whole program but for its arguments: load, serve pages, run sessions, react to signals.
 
 use crate::journal::{self, NodeJournal};
+use crate::local::Link;
 use crate::metrics::Metrics;
 use crate::pods::NodePods;
 use crate::session::{Session, View};
@@ -89,7 +90,7 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let metrics = Metrics::default();
     let mut pods = learn_pods(&config, &metrics)?;
-    let (mut session, mut journal) = start(&config, &metrics, &pods)?;
+    let (mut session, mut journal) = start(&config, &metrics, &pods, None)?;
     info!(
         version = faults::version!(),
         node = config.node_name,
@@ -115,9 +116,9 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
             .context("cannot end the session for a reload")?;
         pages.stop().await;
         let started = match pods.is_of(&next.kubernetes) {
-            true => start(&next, &metrics, &pods),
+            true => start(&next, &metrics, &pods, None),
             false => learn_pods(&next, &metrics).and_then(|learnt| {
-                let started = start(&next, &metrics, &learnt)?;
+                let started = start(&next, &metrics, &learnt, None)?;
                 pods = learnt;
                 Ok(started)
             }),
@@ -134,20 +135,24 @@ pub async fn run(path: &Path) -> anyhow::Result<()> {
                     problem = format!("{problem:#}"),
                     "cannot run with the new configuration, the old one stays"
                 );
-                start(&config, &metrics, &pods)?
+                start(&config, &metrics, &pods, None)?
             }
         };
     }
 }
 
-fn start(
+/// Begins to read. Batches go to `link`, or to the aggregators of the configuration.
+pub(crate) fn start(
     config: &AgentConfig,
     metrics: &Metrics,
     pods: &NodePods,
+    link: Option<&Link>,
 ) -> anyhow::Result<(Session, NodeJournal)> {
     let folder = journal::folder(config)?;
     let session = Session::start(
-        Settings::from(config).with_journal(folder.clone()),
+        Settings::from(config)
+            .with_journal(folder.clone())
+            .within(link.cloned()),
         Arc::new(SystemClock::new()),
         metrics.clone(),
         pods.known(),
@@ -159,7 +164,7 @@ fn start(
 
 /// Begins to learn of the node's pods. The folder of their cache is the journal's, which the
 /// session makes; until then there is nothing to read in it.
-fn learn_pods(config: &AgentConfig, metrics: &Metrics) -> anyhow::Result<NodePods> {
+pub(crate) fn learn_pods(config: &AgentConfig, metrics: &Metrics) -> anyhow::Result<NodePods> {
     NodePods::start(
         &config.kubernetes,
         &config.node_name,
@@ -229,7 +234,7 @@ fn reloaded(config: &AgentConfig, mut loaded: AgentConfig) -> Option<AgentConfig
 }
 
 /// Stops in the order of the flow: reading has ended, answers, checkpoint.
-async fn stop(session: Session, config: &AgentConfig) -> anyhow::Result<()> {
+pub(crate) async fn stop(session: Session, config: &AgentConfig) -> anyhow::Result<()> {
     let begin = Instant::now();
     info!(
         grace_ms = millis(config.shutdown_grace),
@@ -329,6 +334,26 @@ fn endpoints(
     let kubernetes = asks_for_pods.then(|| metrics.kubernetes.clone());
     let mut registry = Registry::default();
     telemetry::process::register(&mut registry);
+    register(view, metrics, &mut registry)?;
+    let (journal, aggregators, page, node) =
+        (view.clone(), view.clone(), view.clone(), node.to_owned());
+    Ok(Endpoints::new(registry)
+        .ready_when("journal", move || status::can_journal(&journal))
+        .ready_when("aggregators", move || status::can_send(&aggregators))
+        .page("/status", move || {
+            status::json(&page, &node, kubernetes.as_ref()).to_string()
+        }))
+}
+
+/// Puts the agent's figures into `registry`.
+///
+/// # Errors
+/// When the session is over.
+pub(crate) fn register(
+    view: &View,
+    metrics: &Metrics,
+    registry: &mut Registry,
+) -> anyhow::Result<()> {
     let own = registry.sub_registry_with_prefix("tailrace_agent");
     metrics.register(own);
     own.register_collector(Box::new(status::LagCollector(view.clone())));
@@ -341,12 +366,5 @@ fn endpoints(
         bail!("the session is over");
     };
     tailer.register(registry.sub_registry_with_prefix("tailrace"));
-    let (journal, aggregators, page, node) =
-        (view.clone(), view.clone(), view.clone(), node.to_owned());
-    Ok(Endpoints::new(registry)
-        .ready_when("journal", move || status::can_journal(&journal))
-        .ready_when("aggregators", move || status::can_send(&aggregators))
-        .page("/status", move || {
-            status::page(&page, &node, kubernetes.as_ref())
-        }))
+    Ok(())
 }

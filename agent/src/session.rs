@@ -8,6 +8,7 @@ use crate::balance::{AggregatorId, Aggregators};
 use crate::batch::{self, Packed, SentGroup};
 use crate::compress::Compressor;
 use crate::exchange::{self, Answered, Connection, ExchangeError};
+use crate::local::Link;
 use crate::metadata::NodeMetadata;
 use crate::metrics::Metrics;
 use crate::pods::Known;
@@ -21,6 +22,7 @@ use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -126,6 +128,12 @@ struct InFlight {
     groups: Vec<SentGroup>,
     objects: Vec<u64>,
     raw_bytes: u64,
+}
+
+/// How a batch goes.
+enum Route {
+    Network(SocketAddr, Option<Connection>, Request<Full<bytes::Bytes>>),
+    Within(Link, bytes::Bytes),
 }
 
 enum Event {
@@ -390,14 +398,20 @@ impl Session {
             &self.raw,
             |id| aggregator.knows(id),
         )?;
-        let target = self
-            .settings
-            .targets
-            .get(aggregator.target)
-            .context("no such target")?;
-        let request = self
-            .sender
-            .request(&target.path, &target.host, target.port, &packed, now)?;
+        let route = match &self.settings.link {
+            Some(link) => Route::Within(link.clone(), packed.body.clone()),
+            None => {
+                let target = self
+                    .settings
+                    .targets
+                    .get(aggregator.target)
+                    .context("no such target")?;
+                let request =
+                    self.sender
+                        .request(&target.path, &target.host, target.port, &packed, now)?;
+                Route::Network(aggregator.address, aggregator.idle.pop(), request)
+            }
+        };
         self.metrics.batches.inc();
         self.metrics.raw_bytes.inc_by(packed.raw_bytes);
         self.metrics
@@ -408,13 +422,14 @@ impl Session {
             .in_flight_bytes
             .inc_by(packed.raw_bytes.cast_signed());
         aggregator.outstanding += packed.raw_bytes;
-        let (address, idle, timeout) = (
-            aggregator.address,
-            aggregator.idle.pop(),
-            self.settings.timeout,
-        );
+        let timeout = self.settings.timeout;
         let task = self.tasks.spawn(async move {
-            let (outcome, connection) = exchange::send(address, idle, request, timeout).await;
+            let (outcome, connection) = match route {
+                Route::Network(address, idle, request) => {
+                    exchange::send(address, idle, request, timeout).await
+                }
+                Route::Within(link, body) => (link.send(body, timeout).await, None),
+            };
             Event::Tried(outcome, connection)
         });
         self.in_flight.insert(

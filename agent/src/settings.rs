@@ -2,6 +2,7 @@
 
 use crate::balance::Target;
 use crate::compress::Compression;
+use crate::local::Link;
 use config::agent::{self, AgentConfig, KubernetesConfig, PodSource};
 use k8s::{Access, Allowed, Choice, SteeringKind, SteeringPolicy};
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub kubernetes: Kubernetes,
     /// Where the entries of the node's journal are, as files; set by `with_journal`.
     pub journal: Option<PathBuf>,
+    /// Where batches go instead of over the network; set by `within`.
+    pub link: Option<Link>,
 }
 
 impl Settings {
@@ -56,6 +59,22 @@ impl Settings {
             self.tail.own_folder = Some(folder.clone());
         }
         self.journal = folder;
+        self
+    }
+
+    /// Batches go to `link`, as they are. Its address stands for the only target.
+    #[must_use]
+    pub fn within(mut self, link: Option<Link>) -> Self {
+        if let Some(link) = &link {
+            self.targets = vec![Target {
+                host: link.address.ip().to_string(),
+                port: link.address.port(),
+                path: String::new(),
+            }];
+            self.token_file = None;
+            self.compression = Compression::None;
+        }
+        self.link = link;
         self
     }
 }
@@ -85,6 +104,7 @@ impl From<&AgentConfig> for Settings {
                 steering: steering(&config.kubernetes),
             },
             journal: None,
+            link: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use telemetry::table::{self, Table};
 use tokio::time::Instant;
 
 /// The page `/status`.
-pub(crate) fn page(view: &View, node: &str, kubernetes: Option<&k8s::Metrics>) -> String {
+pub(crate) fn json(view: &View, node: &str, kubernetes: Option<&k8s::Metrics>) -> Value {
     let shared = view.lock();
     let lag = shared.tailer.as_ref().map(Tailer::lag).unwrap_or_default();
     json!({
@@ -29,7 +29,6 @@ pub(crate) fn page(view: &View, node: &str, kubernetes: Option<&k8s::Metrics>) -
         "kubernetes": kubernetes.map(pods),
         "losses": losses(&shared),
     })
-    .to_string()
 }
 
 /// Whether pods are known; `None` when nobody is asked.
@@ -163,7 +162,7 @@ impl Collector for LagCollector {
 }
 
 /// The table that `status` prints; at most `max_files` files, those with the largest lag first.
-pub(crate) fn table(status: &Value, max_files: usize) -> String {
+pub fn table(status: &Value, max_files: usize) -> String {
     let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64).unwrap_or(0);
     let text = |value: &Value, key: &str| {
         value

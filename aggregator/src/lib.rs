@@ -12,6 +12,7 @@ pub mod command;
 mod kubernetes_events;
 pub mod metrics;
 pub mod output;
+mod own_agent;
 pub mod pipeline;
 pub mod receive;
 mod resolve;

@@ -273,7 +273,41 @@ impl Receiver {
     }
 
     async fn take_batch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        match self.batch(request).await {
+        let result = self.batch(request).await;
+        self.response(result)
+    }
+
+    /// Takes a batch of an agent within this program, which needs no token: what it would answer
+    /// over the network.
+    pub async fn take_local(&self, body: Bytes) -> agent::Answered {
+        let result = self.local_batch(body).await;
+        let (parts, body) = self.response(result).into_parts();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(never) => match never {},
+        };
+        agent::Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    async fn local_batch(&self, body: Bytes) -> Result<Answer, Refusal> {
+        let needed = kib(body.len().saturating_mul(1 + MEMORY_PER_RAW_BYTE));
+        let _memory = self.acquire(needed.min(kib(self.options.memory))).await?;
+        self.metrics.received_bytes.inc_by(body.len() as u64);
+        let may_send_for: MaySendFor = Arc::new(|_| true);
+        let processed = self
+            .process(body, BodyEncoding::Identity, may_send_for)
+            .await?;
+        let answer = self.keep(processed).await;
+        faults::point("receive.answer");
+        answer
+    }
+
+    fn response(&self, result: Result<Answer, Refusal>) -> Response<Full<Bytes>> {
+        match result {
             Ok(answer) => {
                 self.metrics.batch("ok");
                 let mut body = Vec::new();

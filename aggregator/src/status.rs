@@ -24,6 +24,7 @@ pub struct StatusSource {
     outputs: BTreeMap<String, OutputState>,
     rules: Arc<RuleBook>,
     kubernetes_events: Option<k8s::events::EventState>,
+    agent: Option<agent::Shown>,
     started: Instant,
     reload_error: Mutex<Option<String>>,
 }
@@ -39,6 +40,7 @@ impl StatusSource {
             outputs,
             rules,
             kubernetes_events: None,
+            agent: None,
             started,
             reload_error: Mutex::new(None),
         }
@@ -48,6 +50,13 @@ impl StatusSource {
     #[must_use]
     pub fn with_kubernetes_events(mut self, state: Option<k8s::events::EventState>) -> Self {
         self.kubernetes_events = state;
+        self
+    }
+
+    /// Shows the agent within too.
+    #[must_use]
+    pub fn with_agent(mut self, agent: Option<agent::Shown>) -> Self {
+        self.agent = agent;
         self
     }
 
@@ -83,6 +92,7 @@ impl StatusSource {
             "reload_error": self.reload_error(),
             "rules": self.rules.json(),
             "kubernetes_events": self.kubernetes_events.as_ref().map(crate::kubernetes_events::status),
+            "agent": self.agent.as_ref().map(agent::Shown::status),
             "outputs": outputs,
         })
     }
@@ -148,7 +158,11 @@ pub fn endpoints(registry: Registry, source: Arc<StatusSource>) -> telemetry::ht
         Arc::clone(&source.rules),
     );
     // What was refused stands behind what is in force: agents are served, so this is ready.
-    telemetry::http::Endpoints::new(registry)
+    let mut endpoints = telemetry::http::Endpoints::new(registry);
+    if let Some(agent) = source.agent.clone() {
+        endpoints = endpoints.ready_when("agent", move || agent.can_journal());
+    }
+    endpoints
         .detail("reload", move || reload.reload_error())
         .detail("rules", move || rules.problem())
         .local_page("/rules/unmatched", web::is_for_this_machine, move || {

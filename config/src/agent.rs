@@ -218,10 +218,15 @@ impl Check for AgentConfig {
                 ),
             );
         }
-        for name in self.fields.keys() {
-            if name.is_empty() || name.starts_with('.') || name.ends_with('.') {
-                at.problem("fields", format!("`{name}` is no field name"));
-            }
+        check_fields(&self.fields, at);
+    }
+}
+
+/// Whether the names of `fields` are names of fields.
+pub(crate) fn check_fields(fields: &BTreeMap<String, String>, at: &mut At<'_>) {
+    for name in fields.keys() {
+        if name.is_empty() || name.starts_with('.') || name.ends_with('.') {
+            at.problem("fields", format!("`{name}` is no field name"));
         }
     }
 }
@@ -256,7 +261,7 @@ impl Check for BatchConfig {
 }
 
 /// The default of `node_name`.
-fn node_name() -> String {
+pub(crate) fn node_name() -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     std::env::var("NODE_NAME")
         .ok()
@@ -267,7 +272,7 @@ fn node_name() -> String {
 }
 
 #[expect(clippy::ptr_arg, reason = "`Rule::check` hands out the field itself")]
-fn not_empty(text: &String) -> Result<(), String> {
+pub(crate) fn not_empty(text: &String) -> Result<(), String> {
     match text.trim().is_empty() {
         true => Err("must not be empty".to_owned()),
         false => Ok(()),

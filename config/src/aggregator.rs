@@ -1,5 +1,6 @@
 //! The configuration of `tailrace-aggregator`.
 
+mod agent;
 mod elasticsearch;
 mod embedded;
 mod kubernetes_events;
@@ -10,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::agent::OwnAgentConfig;
 pub use self::elasticsearch::{
     CompressionChoice, ElasticsearchConfig, RetentionConfig, TemplateConfig,
 };
@@ -87,6 +89,8 @@ section! {
         workers: u32 = cores() => Rule::varies("the cores that the cgroup allows", "2"),
         /// What is taken from agents.
         receive: ReceiveConfig = ReceiveConfig::default(),
+        /// Files of this machine that the aggregator follows itself.
+        agent: OwnAgentConfig = OwnAgentConfig::default(),
         /// Kubernetes Events as documents.
         kubernetes_events: KubernetesEventsConfig = KubernetesEventsConfig::default(),
         /// How lines become events.
@@ -180,6 +184,7 @@ impl AggregatorConfig {
             ("ack", self.ack != new.ack),
             ("workers", self.workers != new.workers),
             ("receive", receive(self) != receive(new)),
+            ("agent", self.agent != new.agent),
             (
                 "kubernetes_events",
                 self.kubernetes_events != new.kubernetes_events,

@@ -438,6 +438,41 @@ fn kubernetes_events_are_off_and_their_times_go_together() {
 }
 
 #[test]
+fn the_agent_within_is_off_and_is_an_agent_when_it_is_on() {
+    let config: AggregatorConfig = parse(AGGREGATOR).unwrap();
+    assert!(!config.agent.enabled);
+    let text = format!(
+        "{AGGREGATOR}agent: {{enabled: true, node_name: box-1, files: {{include: [/srv/*.log], \
+         max_line: 8MiB}}, fields: {{service.name: shop}}}}\n"
+    );
+    let config: AggregatorConfig = parse(&text).unwrap();
+    let (data_dir, second) = (Path::new("/data"), std::time::Duration::from_secs(1));
+    let agent = config.agent.as_agent(data_dir, 10 * second, 4, 5 * second);
+    assert_eq!(agent.data_dir, Path::new("/data/agent"));
+    assert_eq!(agent.node_name, "box-1");
+    assert_eq!(agent.files.include[0].as_str(), "/srv/*.log");
+    // What an agent's own file is checked for holds here by itself.
+    assert!(agent.batch.max_chunk >= agent.files.max_line);
+    assert!(agent.batch.in_flight > 4 && agent.timeout > 10 * second);
+    assert_eq!(agent.shutdown_grace, 5 * second);
+    assert_eq!(agent.fields["service.name"], "shop");
+
+    let text = format!(
+        "{AGGREGATOR}agent: {{node_name: '', fields: {{.a: x}}, files: {{linger: 3s}}}}\n"
+    );
+    let problems = parse::<AggregatorConfig>(&text).unwrap_err().to_string();
+    for problem in [
+        "agent.node_name: must not be empty",
+        "agent.files.linger: must not be longer",
+    ] {
+        assert!(problems.contains(problem), "{problems}");
+    }
+    let text = format!("{AGGREGATOR}agent: {{fields: {{.a: x}}}}\n");
+    let problems = parse::<AggregatorConfig>(&text).unwrap_err().to_string();
+    assert!(problems.contains("`.a` is no field name"), "{problems}");
+}
+
+#[test]
 fn what_a_reload_cannot_change_is_named() {
     let old: AggregatorConfig = parse(AGGREGATOR).unwrap();
     let text = AGGREGATOR

@@ -411,6 +411,7 @@ impl Harness {
             compression: Compression::Zstd(1),
             fields: BTreeMap::new(),
             journal: None,
+            link: None,
         };
         let mut this = Self {
             dir,

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -22,6 +22,7 @@ use crate::build;
 use crate::kubernetes_events::KubernetesEvents;
 use crate::metrics::PipelineMetrics;
 use crate::output::{DiskQueue, Encoder, Keep, Output};
+use crate::own_agent::OwnAgent;
 use crate::pipeline::{MetadataCache, OutputView, Plan, Pool, RestoredPlans, Shared};
 use crate::receive::{Receiver, Serves, Tokens};
 use crate::rules::{RuleBook, RuleWatch};
@@ -175,6 +176,12 @@ async fn serve(
         ));
     }
 
+    // Whatever it reads waits in its channel until there is a receiver.
+    let agent = OwnAgent::start(&config, address).await?;
+    let shown = agent.as_ref().map(OwnAgent::shown);
+    if let Some(shown) = &shown {
+        shown.register(&mut registry)?;
+    }
     rule_book.register(&mut registry);
     if let Some(events) = &events {
         let own = registry.sub_registry_with_prefix("tailrace");
@@ -186,6 +193,7 @@ async fn serve(
     }
     let state = events.as_ref().map(|events| events.state.clone());
     let status = StatusSource::new(states, rule_book, started).with_kubernetes_events(state);
+    let status = status.with_agent(shown);
     let status = Arc::new(status);
     let endpoints = Arc::new(crate::status::endpoints(registry, Arc::clone(&status)));
     let (stop, stopped) = watch::channel(false);
@@ -236,11 +244,17 @@ async fn serve(
         let intake = Arc::clone(receiver.intake());
         events.start(intake, stopped.clone(), grace, &mut serving);
     }
+    let agent_ended =
+        agent.map(|agent| agent.serve(Arc::clone(&receiver), stopped.clone(), &mut serving));
     serving.spawn(Arc::clone(&receiver).serve(listener, serves, stopped, grace));
     announce(&config, address);
 
     let current = Mutex::new(config);
-    wait_for_the_end(&path, &current, &shared, &tokens, &access, &status).await?;
+    tokio::select! {
+        end = wait_for_the_end(&path, &current, &shared, &tokens, &access, &status) => end?,
+        // A program that reads no more must not look as if it did: whoever watches over it starts it again.
+        Some(problem) = ended(agent_ended) => return Err(problem),
+    }
 
     let config = current.into_inner().unwrap_or_else(PoisonError::into_inner);
     stop.send_replace(true);
@@ -256,6 +270,14 @@ async fn serve(
     )
     .await;
     Ok(())
+}
+
+/// Why the agent within has ended; resolves when it does so by itself.
+async fn ended(agent: Option<oneshot::Receiver<anyhow::Error>>) -> Option<anyhow::Error> {
+    match agent {
+        Some(agent) => agent.await.ok(),
+        None => std::future::pending().await,
+    }
 }
 
 /// The API over the output that the configuration names.

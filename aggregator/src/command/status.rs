@@ -8,6 +8,9 @@ use anyhow::Context as _;
 use serde_json::Value;
 use telemetry::table::{self, Table};
 
+/// Files of the agent within that are shown, those with the largest lag first.
+const MAX_FILES: usize = 20;
+
 /// Asks the aggregator at `address` and prints what it says.
 ///
 /// # Errors
@@ -76,6 +79,9 @@ pub(super) fn run(address: SocketAddr, json: bool, out: &mut dyn Write) -> anyho
     for output in outputs(&status) {
         writeln!(out, "\nstore of output {}", word(output, "name"))?;
         print_flat(out, "", &output["store"])?;
+    }
+    if let Some(agent) = status.get("agent").filter(|agent| agent.is_object()) {
+        writeln!(out, "\nagent within\n{}", agent::status_table(agent, MAX_FILES))?;
     }
     Ok(())
 }

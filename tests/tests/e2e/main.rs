@@ -13,6 +13,7 @@ mod embedded;
 mod fields;
 mod journal;
 mod kills;
+mod one_process;
 mod page;
 mod reload;
 mod rotation;
