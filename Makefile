@@ -53,7 +53,7 @@ churn: prune faulty ## 110 pods that come and go on a node, every line with its 
 soak: prune faulty ## an hour of it: 20,000 lines a second, a fault every 20 s; MINUTES=60
 	cargo build --profile tested -q -p tests --bin tailrace-faults
 	TAILRACE_BIN_DIR=$(TESTED)/faults $(TESTED)/tailrace-faults $(if $(SEED),--seed $(SEED)) \
-	    --minutes $(or $(MINUTES),60) --rate $(or $(RATE),15400) --every 20 --round 150
+	    --minutes $(or $(MINUTES),60) --rate $(or $(RATE),15400) --every 20 --round 150 --warm-up 60
 
 bench: prune binaries ## MB of log per CPU-second, memory, losses and doubles, beside peers on the PATH; ARGS='--mib 200'
 	@$(FAST)/tailrace-bench $(ARGS)

@@ -150,8 +150,11 @@ impl LocalAgent {
             }
             () = stop => {}
         }
-        drop(tell.send(()));
-        let result = ended.await.context("the agent has panicked; this is a bug")?;
+        // It may have ended meanwhile: the result tells.
+        tell.send(()).ok();
+        let result = ended
+            .await
+            .context("the agent has panicked; this is a bug")?;
         if thread.join().is_err() {
             bail!("the agent has panicked; this is a bug");
         }

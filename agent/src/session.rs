@@ -132,7 +132,11 @@ struct InFlight {
 
 /// How a batch goes.
 enum Route {
-    Network(SocketAddr, Option<Connection>, Request<Full<bytes::Bytes>>),
+    Network(
+        SocketAddr,
+        Option<Connection>,
+        Box<Request<Full<bytes::Bytes>>>,
+    ),
     Within(Link, bytes::Bytes),
 }
 
@@ -409,7 +413,7 @@ impl Session {
                 let request =
                     self.sender
                         .request(&target.path, &target.host, target.port, &packed, now)?;
-                Route::Network(aggregator.address, aggregator.idle.pop(), request)
+                Route::Network(aggregator.address, aggregator.idle.pop(), Box::new(request))
             }
         };
         self.metrics.batches.inc();
@@ -426,7 +430,7 @@ impl Session {
         let task = self.tasks.spawn(async move {
             let (outcome, connection) = match route {
                 Route::Network(address, idle, request) => {
-                    exchange::send(address, idle, request, timeout).await
+                    exchange::send(address, idle, *request, timeout).await
                 }
                 Route::Within(link, body) => (link.send(body, timeout).await, None),
             };

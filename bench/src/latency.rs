@@ -11,7 +11,8 @@ use crate::{
     kubelet::Kubelet,
     marker,
     null_store::{NullStore, Options},
-    runs::{Bench, pause_until},
+    peers::Level,
+    runs::{Bench, Reader, free_port, pause_until},
 };
 
 /// How often and how long lines are written.
@@ -77,11 +78,21 @@ impl Bench<'_> {
             claim: self.claim,
             markers: Some(pace.lines),
         })?;
+        far_end.keep_times();
         let dir = self.fresh_dir("latency")?;
         let mut container = kubelet
             .container("shop", "late-0", "web")
             .context("cannot create the log file")?;
-        let (mut aggregator, port) = self.start_listening(&dir, &far_end.url())?;
+        let port = free_port()?;
+        let mut aggregator = self.start_aggregator(
+            &dir,
+            port,
+            &far_end.url(),
+            Level::S2,
+            "auto",
+            Reader::Agents,
+        )?;
+        self.wait_listening(&mut aggregator, port)?;
         let mut agent = self.start_agent(&dir, &format!("http://127.0.0.1:{port}"))?;
         let mut written = Vec::with_capacity(pace.lines as usize);
         let begin = Instant::now();

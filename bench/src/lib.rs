@@ -45,3 +45,9 @@ pub mod peers;
 
 /// The programs under measurement and the table of results.
 pub mod runs;
+
+/// How late a line comes.
+pub mod latency;
+
+/// What an agent costs that has next to nothing to do.
+pub mod idle;

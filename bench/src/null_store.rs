@@ -5,9 +5,12 @@
 //! real ones. Shippers that know no `_bulk` may post JSON lines to `…/jsonline`. It runs on threads
 //! of its own in the measuring process, whose CPU is not counted.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -122,6 +125,17 @@ impl NullStore {
     /// Losses and doubles by marker; `None` when markers are not counted.
     pub fn balance(&self) -> Option<Balance> {
         self.state.locked_ledger(|ledger| ledger.balance())
+    }
+
+    /// Keeps from now on when each marker came first.
+    pub fn keep_times(&self) {
+        self.state.locked_ledger(Ledger::keep_times);
+    }
+
+    /// When each marker came first, by its number; empty unless times are kept.
+    pub fn arrivals(&self) -> Vec<Option<Instant>> {
+        let times = self.state.locked_ledger(|ledger| ledger.times().to_vec());
+        times.unwrap_or_default()
     }
 
     /// Distinct markers that have come; `None` when markers are not counted.

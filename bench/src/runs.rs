@@ -9,7 +9,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, bail};
@@ -74,9 +74,18 @@ pub struct Row {
     pub balance: Balance,
 }
 
+/// Who reads the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Agents beside the aggregator.
+    Agents,
+    /// The agent within it.
+    Itself,
+}
+
 /// A program that ends when dropped.
 #[derive(Debug)]
-struct Running {
+pub(crate) struct Running {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -98,11 +107,11 @@ impl Running {
         })
     }
 
-    fn usage(&self) -> anyhow::Result<Usage> {
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         Usage::of_tree(self.child.id())
     }
 
-    fn check_alive(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check_alive(&mut self) -> anyhow::Result<()> {
         if let Ok(Some(status)) = self.child.try_wait() {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
@@ -153,8 +162,14 @@ impl Bench<'_> {
         })?;
         let dir = self.fresh_dir("both")?;
         let port = free_port()?;
-        let mut aggregator =
-            self.start_aggregator(&dir, port, &far_end.url(), level, compression)?;
+        let mut aggregator = self.start_aggregator(
+            &dir,
+            port,
+            &far_end.url(),
+            level,
+            compression,
+            Reader::Agents,
+        )?;
         self.wait_listening(&mut aggregator, port)?;
         let started = SystemTime::now();
         let mut agent = self.start_agent(&dir, &format!("http://127.0.0.1:{port}"))?;
@@ -186,6 +201,33 @@ impl Bench<'_> {
         drop((agent, aggregator));
         remove(&dir);
         Ok(rows)
+    }
+
+    /// One process: the aggregator with an agent within, to a null store.
+    pub fn one_process(&self, level: Level, compression: &str) -> anyhow::Result<Row> {
+        let far_end = NullStore::start(Options {
+            claim: self.claim,
+            markers: Some(self.workload.markers),
+        })?;
+        let dir = self.fresh_dir("one")?;
+        let started = SystemTime::now();
+        let (url, port) = (far_end.url(), free_port()?);
+        let mut program =
+            self.start_aggregator(&dir, port, &url, level, compression, Reader::Itself)?;
+        let wall = self.wait(started, &mut [&mut program], || far_end.arrived())?;
+        let row = Row {
+            workload: self.name,
+            level: level.name(),
+            name: format!("tailrace, one process (ack {}, {compression})", self.ack),
+            log_bytes: self.workload.bytes,
+            usage: program.usage()?,
+            wall,
+            wire_bytes: far_end.counts().wire_bytes,
+            balance: balance(far_end.balance()),
+        };
+        drop(program);
+        remove(&dir);
+        Ok(row)
     }
 
     /// A peer, to a null store. What keeps it from running is an error.
@@ -246,7 +288,7 @@ impl Bench<'_> {
         Ok(row)
     }
 
-    fn start_agent(&self, dir: &Path, aggregator: &str) -> anyhow::Result<Running> {
+    pub(crate) fn start_agent(&self, dir: &Path, aggregator: &str) -> anyhow::Result<Running> {
         let config = dir.join("agent.yaml");
         let yaml = format!(
             "data_dir: {dir}/agent-data\nnode_name: bench\nlisten: 127.0.0.1:{port}\n\
@@ -264,13 +306,14 @@ impl Bench<'_> {
         Running::start("tailrace-agent", &mut command, &dir.join("agent.log"))
     }
 
-    fn start_aggregator(
+    pub(crate) fn start_aggregator(
         &self,
         dir: &Path,
         port: u16,
         store: &str,
         level: Level,
         compression: &str,
+        reader: Reader,
     ) -> anyhow::Result<Running> {
         let config = dir.join("aggregator.yaml");
         let rules = dir.join("s1.yaml");
@@ -284,8 +327,17 @@ impl Bench<'_> {
             }
             Level::S2 => String::new(),
         };
+        let reading = match reader {
+            Reader::Agents => String::new(),
+            Reader::Itself => format!(
+                "agent: {{enabled: true, node_name: bench, files: {{include: ['{}'], \
+                 start_at: beginning, allowed_roots: ['{}']}}}}\n",
+                self.glob,
+                self.root.display()
+            ),
+        };
         let yaml = format!(
-            "data_dir: {dir}/aggregator-data\nlisten: 127.0.0.1:{port}\nack: {ack}\n{parsing}\
+            "data_dir: {dir}/aggregator-data\nlisten: 127.0.0.1:{port}\nack: {ack}\n{parsing}{reading}\
              outputs:\n  - name: main\n    \
              elasticsearch: {{hosts: ['{store}'], compression: {compression}}}\n",
             dir = dir.display(),
@@ -326,7 +378,7 @@ impl Bench<'_> {
         }
     }
 
-    fn wait_listening(&self, program: &mut Running, port: u16) -> anyhow::Result<()> {
+    pub(crate) fn wait_listening(&self, program: &mut Running, port: u16) -> anyhow::Result<()> {
         let started = SystemTime::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             program.check_alive()?;
@@ -338,7 +390,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn fresh_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) fn fresh_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
         let dir = self.scratch.join(name);
         remove(&dir);
         fs::create_dir_all(&dir).context("cannot create a data directory")?;
@@ -348,10 +400,19 @@ impl Bench<'_> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that polls, with a deadline"
+    reason = "the one place that polls, with a deadline, and writes at a rate"
 )]
+fn pause_for(span: Duration) {
+    std::thread::sleep(span);
+}
+
 fn pause() {
-    std::thread::sleep(POLL);
+    pause_for(POLL);
+}
+
+/// Waits until `time`: for writing at a rate.
+pub(crate) fn pause_until(time: Instant) {
+    pause_for(time.saturating_duration_since(Instant::now()));
 }
 
 /// Removes a directory; one that is not there, or stays, harms nobody: all lie in a temporary one.
@@ -367,7 +428,7 @@ fn balance(balance: Option<Balance>) -> Balance {
     })
 }
 
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
     Ok(listener
         .local_addr()

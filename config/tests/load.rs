@@ -457,9 +457,8 @@ fn the_agent_within_is_off_and_is_an_agent_when_it_is_on() {
     assert_eq!(agent.shutdown_grace, 5 * second);
     assert_eq!(agent.fields["service.name"], "shop");
 
-    let text = format!(
-        "{AGGREGATOR}agent: {{node_name: '', fields: {{.a: x}}, files: {{linger: 3s}}}}\n"
-    );
+    let text =
+        format!("{AGGREGATOR}agent: {{node_name: '', fields: {{.a: x}}, files: {{linger: 3s}}}}\n");
     let problems = parse::<AggregatorConfig>(&text).unwrap_err().to_string();
     for problem in [
         "agent.node_name: must not be empty",

@@ -81,7 +81,11 @@ pub(super) fn run(address: SocketAddr, json: bool, out: &mut dyn Write) -> anyho
         print_flat(out, "", &output["store"])?;
     }
     if let Some(agent) = status.get("agent").filter(|agent| agent.is_object()) {
-        writeln!(out, "\nagent within\n{}", agent::status_table(agent, MAX_FILES))?;
+        writeln!(
+            out,
+            "\nagent within\n{}",
+            agent::status_table(agent, MAX_FILES)
+        )?;
     }
     Ok(())
 }

@@ -3,15 +3,18 @@
 use std::{
     env, fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context;
 use bench::{
+    idle::{self, Quiet},
     kubelet::Kubelet,
+    latency::Pace,
     null_store::Claim,
     peers::{Level, PEERS, Peer},
     runs::{Bench, Row, markdown},
-    workload::{self, Named, Size},
+    workload::{self, Named, Size, Workload},
 };
 use clap::{Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,7 +34,10 @@ Examples:
   tailrace-bench --only both,fluent-bit --levels s2 --compression none,gzip
       Fluent Bit beside both programs, parsing, with and without gzip
   tailrace-bench --full --mib 256
-      everything there is, on a quarter of the data";
+      everything there is, on a quarter of the data
+  tailrace-bench --latency
+  tailrace-bench --idle
+      how late a line comes; what an agent costs that has nothing to do";
 
 /// Measures tailrace-agent and tailrace-aggregator on generated container logs against null far
 /// ends that count every line, and beside them the peers whose programs are on the PATH: rsyslog,
@@ -54,6 +60,13 @@ struct Args {
     /// peers.
     #[arg(long)]
     full: bool,
+    /// How late lines come, instead: 1,000 a second in one file, both programs at their defaults.
+    #[arg(long, conflicts_with_all = ["full", "idle"])]
+    latency: bool,
+    /// What an agent costs that has next to nothing to do, instead: 100 files with 10 lines a
+    /// second in all, and 10,000 quiet ones.
+    #[arg(long, conflicts_with = "full")]
+    idle: bool,
     /// Seed of the workload.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -107,6 +120,7 @@ impl Args {
 enum What {
     Agent,
     Both,
+    OneProcess,
     Peers,
     Rsyslog,
     FluentBit,
@@ -136,6 +150,12 @@ fn main() -> anyhow::Result<()> {
     args.complete();
     raise_file_limit()?;
     let scratch = Scratch::new()?;
+    if args.latency {
+        return measure_latency(&args, &scratch.0);
+    }
+    if args.idle {
+        return measure_idle(&args, &scratch.0);
+    }
     let mut rows = Vec::new();
     let measured = measure_all(&args, &scratch.0, &mut rows);
     // What came before a failure took its time and is worth showing.
@@ -166,6 +186,87 @@ fn raise_file_limit() -> anyhow::Result<()> {
 )]
 fn tell(what: fmt::Arguments<'_>) {
     eprintln!("{what}");
+}
+
+/// How many lines tell how late they come: 20 s of them.
+const LATE_LINES: u32 = 20_000;
+
+#[expect(clippy::print_stdout, reason = "the table is this program's output")]
+fn measure_latency(args: &Args, scratch: &Path) -> anyhow::Result<()> {
+    let pace = Pace {
+        lines_per_second: 1_000,
+        lines: LATE_LINES,
+    };
+    tell(format_args!("writing {LATE_LINES} lines, 1,000 a second"));
+    let latency = without_workload(args, scratch, |bench, kubelet| bench.latency(kubelet, pace))?;
+    print!("{}", latency.markdown("both, at their defaults", pace));
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is this program's output")]
+fn measure_idle(args: &Args, scratch: &Path) -> anyhow::Result<()> {
+    let span = Duration::from_secs(60);
+    let mut rows = Vec::new();
+    for (files, lines_per_second) in [(100, 10), (10_000, 0)] {
+        let quiet = Quiet {
+            files,
+            lines_per_second,
+            span,
+        };
+        tell(format_args!(
+            "watching an agent over {files} files for a minute"
+        ));
+        let idle = without_workload(args, scratch, |bench, kubelet| bench.idle(kubelet, quiet))?;
+        rows.push((quiet, idle));
+    }
+    print!("{}", idle::markdown(&rows));
+    Ok(())
+}
+
+/// Runs `measure` on a node whose log files it makes itself.
+fn without_workload<T>(
+    args: &Args,
+    scratch: &Path,
+    measure: impl FnOnce(&Bench<'_>, &mut Kubelet) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let logs = scratch.join("logs");
+    let mut kubelet = Kubelet::new(&logs, args.seed).context("cannot create the log files")?;
+    let none = Workload {
+        bytes: 0,
+        markers: 0,
+        lines: 0,
+        events: 0,
+        containers: Vec::new(),
+    };
+    let glob = kubelet.glob();
+    let bench = bench_of(args, "–", &none, glob, &logs, scratch)?;
+    let measured = measure(&bench, &mut kubelet)?;
+    std::fs::remove_dir_all(&logs).context("cannot remove the log files")?;
+    Ok(measured)
+}
+
+fn bench_of<'a>(
+    args: &Args,
+    name: &'static str,
+    workload: &'a Workload,
+    glob: String,
+    logs: &Path,
+    scratch: &Path,
+) -> anyhow::Result<Bench<'a>> {
+    Ok(Bench {
+        name,
+        workload,
+        glob,
+        root: logs.to_owned(),
+        bin_dir: args.bin_dir.clone().map_or_else(own_dir, Ok)?,
+        scratch: scratch.to_owned(),
+        agent_compression: args.agent_compression.clone(),
+        ack: args.ack.clone(),
+        claim: match args.claim {
+            ClaimArg::Opensearch => Claim::OpenSearch,
+            ClaimArg::Elasticsearch => Claim::Elasticsearch,
+        },
+    })
 }
 
 fn measure_all(args: &Args, scratch: &Path, rows: &mut Vec<Row>) -> anyhow::Result<()> {
@@ -211,20 +312,7 @@ fn measure_on(
     );
     // Each holds its file open.
     workload.containers.clear();
-    let bench = Bench {
-        name,
-        workload: &workload,
-        glob: kubelet.glob(),
-        root: logs.clone(),
-        bin_dir: args.bin_dir.clone().map_or_else(own_dir, Ok)?,
-        scratch: scratch.to_owned(),
-        agent_compression: args.agent_compression.clone(),
-        ack: args.ack.clone(),
-        claim: match args.claim {
-            ClaimArg::Opensearch => Claim::OpenSearch,
-            ClaimArg::Elasticsearch => Claim::Elasticsearch,
-        },
-    };
+    let bench = bench_of(args, name, &workload, kubelet.glob(), &logs, scratch)?;
     measure(args, &bench, peers, rows)?;
     // The page cache is for the next one.
     std::fs::remove_dir_all(&logs).context("cannot remove the workload")
@@ -252,6 +340,16 @@ fn measure(
                 ));
                 rows.extend(median(args.runs, || {
                     Ok(bench.both(*level, compression)?.to_vec())
+                })?);
+            }
+            if wanted(What::OneProcess) {
+                tell(format_args!(
+                    "{}: measuring one process: {}, {compression}",
+                    bench.name,
+                    level.name()
+                ));
+                rows.extend(median(args.runs, || {
+                    Ok(vec![bench.one_process(*level, compression)?])
                 })?);
             }
         }

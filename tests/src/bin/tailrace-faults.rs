@@ -30,6 +30,9 @@ struct Arguments {
     #[arg(long, default_value_t = 0)]
     every: u64,
 
+    /// Seconds of load before the first fault: a store that is cold is slow.
+    #[arg(long, default_value_t = 0)]
+    warm_up: u64,
     /// Seconds of a round: at its end everything is read back.
     #[arg(long, default_value_t = 60)]
     round: u64,
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         events_per_second: arguments.rate,
         calm: Duration::from_secs(arguments.calm),
         every: Duration::from_secs(arguments.every),
+        warm_up: Duration::from_secs(arguments.warm_up),
     };
     if arguments.peer.is_some() {
         // Whatever it loses is its own: figures for a table, no verdict.

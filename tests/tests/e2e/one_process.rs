@@ -75,7 +75,14 @@ fn check(name: &str, ack: &str) {
     assert!(metrics.sum("tailrace_tail_bytes_acknowledged_total", &[]) > 0.0);
     assert!(metrics.has("tailrace_agent_lag_bytes"));
     assert!(metrics.sum("tailrace_receive_batches_total", &[("result", "ok")]) > 0.0);
-    assert!(aggregator.http().get("/readyz").unwrap().text().contains("agent"));
+    assert!(
+        aggregator
+            .http()
+            .get("/readyz")
+            .unwrap()
+            .text()
+            .contains("agent")
+    );
 
     let address = aggregator.url().replace("http://", "");
     let status = aggregator

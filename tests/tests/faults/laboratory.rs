@@ -15,6 +15,7 @@ fn every_line_arrives_once_through_random_faults() {
         events_per_second: 500,
         calm: Duration::from_millis(200),
         every: Duration::ZERO,
+        warm_up: Duration::ZERO,
     });
     let report = report.unwrap();
     assert!(report.is_good(), "{report}");
