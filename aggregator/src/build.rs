@@ -82,6 +82,7 @@ pub fn disk_queue_options(config: &OutputConfig) -> DiskQueueOptions {
             segment_bytes: config.buffer.segment_bytes.0,
             reserve_bytes: config.buffer.reserve.0,
             commit_delay: Duration::ZERO,
+            keep_bytes: config.buffer.keep_in_memory.0,
             ..buffer::Options::default()
         },
         parked_max_bytes: match &config.embedded {

@@ -307,14 +307,20 @@ impl Buffer {
         }
     }
 
-    /// Reads and checks the body of an entry. Blocks on the disk: call it off the reactor.
+    /// Reads and checks the body of an entry, or takes it from memory. Blocks on the disk: call it
+    /// off the reactor.
     pub fn read(&self, id: EntryId) -> Result<Bytes, ReadError> {
         let (offset, number, data) = {
             let mut state = self.shared.lock();
-            match state.slot(id) {
+            let place = match state.slot(id) {
                 Some((slot, number, data)) if slot.is_undelivered() => (slot.offset, number, data),
                 _ => return Err(ReadError::Unknown(id)),
+            };
+            if let Some(kept) = state.take_body(id) {
+                drop(state);
+                return Ok(joined(kept));
             }
+            place
         };
         let path = || self.shared.path(FileKind::Segment, number);
         let read = || {
@@ -480,6 +486,14 @@ impl Buffer {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+/// The parts of a body as one.
+fn joined(mut parts: Vec<Bytes>) -> Bytes {
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => parts.concat().into(),
     }
 }
 

@@ -19,6 +19,10 @@ pub struct Options {
     /// How long the writer waits for more appends before it commits. Zero commits at once; what
     /// comes in meanwhile is gathered anyway. Default zero, sensible up to 5 ms.
     pub commit_delay: Duration,
+    /// Bytes of bodies that stay in memory until they are read for the first time, so that they
+    /// need not come back from disk. What is appended while there is no room, behind a backlog, is
+    /// read from disk. Default zero.
+    pub keep_bytes: u64,
     /// Undelivered entries at most: each costs up to 64 bytes of memory. Default 1,048,576.
     pub max_entries: u64,
 }
@@ -30,6 +34,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             reserve_bytes: 64 << 20,
             commit_delay: Duration::ZERO,
+            keep_bytes: 0,
             max_entries: 1 << 20,
         }
     }

@@ -67,6 +67,9 @@ pub(crate) struct State {
     reserved_bytes: u64,
     reserved_entries: u64,
     pub(crate) head_room: usize,
+    /// Durable bodies that were not read yet, by seq: see [`Options::keep_bytes`].
+    kept: BTreeMap<u64, Vec<Bytes>>,
+    kept_bytes: u64,
     pub(crate) poisoned: u64,
     pub(crate) damaged: u64,
     // What the writer is asked to do.
@@ -93,6 +96,8 @@ impl Default for State {
             reserved_bytes: 0,
             reserved_entries: 0,
             head_room: HEAD_ROOM,
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
             poisoned: 0,
             damaged: 0,
             queue: Vec::new(),
@@ -231,6 +236,7 @@ impl State {
         }
         let emptied = segment.pending == 0;
         self.head_room += head.map_or(0, |head| head.len());
+        drop(self.take_body(id));
         self.returned.remove(&id.0);
         self.entries -= 1;
         self.undelivered_bytes -= payload;
@@ -242,6 +248,22 @@ impl State {
     pub(crate) fn keep_head(&mut self, head: Vec<u8>) -> Option<Box<[u8]>> {
         self.head_room = self.head_room.checked_sub(head.len())?;
         Some(head.into_boxed_slice())
+    }
+
+    /// Keeps a durable body in memory while there is room.
+    pub(crate) fn keep_body(&mut self, options: &Options, id: EntryId, body: Vec<Bytes>) {
+        let bytes = len_of(&body);
+        if bytes > 0 && self.kept_bytes + bytes <= options.keep_bytes {
+            self.kept_bytes += bytes;
+            self.kept.insert(id.0, body);
+        }
+    }
+
+    /// Takes a body out of memory, if it is there.
+    pub(crate) fn take_body(&mut self, id: EntryId) -> Option<Vec<Bytes>> {
+        let body = self.kept.remove(&id.0)?;
+        self.kept_bytes -= len_of(&body);
+        Some(body)
     }
 
     /// Enters a segment with its slots, or further slots of one that is there, into the books.
@@ -269,6 +291,10 @@ impl State {
             max_bytes: options.max_bytes,
         }
     }
+}
+
+fn len_of(body: &[Bytes]) -> u64 {
+    body.iter().map(|part| part.len() as u64).sum()
 }
 
 /// The state with what surrounds it.

@@ -332,6 +332,7 @@ impl Writer {
             for (seq, pending) in (first_seq..).zip(group) {
                 let header = entry_header(&pending, seq);
                 let head = state.keep_head(pending.head);
+                state.keep_body(&self.shared.options, EntryId(seq), pending.body);
                 slots.push(Slot::new(offset, &header, head));
                 offset += header.total();
                 answers.push((EntryId(seq), pending.answer, pending.reservation));

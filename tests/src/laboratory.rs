@@ -163,15 +163,16 @@ impl Laboratory {
         let store_proxy = Proxy::start(store_gate.port())?;
         let kubelet = Kubelet::new(&scratch.path().join("log"), options.seed)?;
         let setup = AggregatorSetup::new(&store_proxy.url(), NAMESPACE)
-            .output(
-                "buffer",
-                "{max_bytes: 256MiB, segment_bytes: 1MiB, reserve: 4MiB}",
-            )
             .output("batch", "{max_bytes: 1MiB}")
             .elasticsearch("timeout", "3s")
             .with("receive", "{memory: 64MiB}");
         let mut aggregators = Vec::new();
-        for name in ["aggregator-0", "aggregator-1"] {
+        // The second one reads all back from its disk, and so meets all of its faults.
+        for (name, kept) in [("aggregator-0", "16MiB"), ("aggregator-1", "0")] {
+            let buffer = format!(
+                "{{max_bytes: 256MiB, segment_bytes: 1MiB, reserve: 4MiB, keep_in_memory: {kept}}}"
+            );
+            let setup = setup.clone().output("buffer", &buffer);
             let aggregator = Aggregator::start(&scratch.path().join(name), &setup)?;
             let gate = Gate::start(aggregator.port(), "/v1/batch")?;
             let proxy = Proxy::start(gate.port())?;

@@ -165,6 +165,8 @@ impl DiskQueue {
                 segment_bytes: segment_bytes.max(1 << 20),
                 // What comes back from a parked stream is mended or filed from here too.
                 reserve_bytes: self.options.parked_max_bytes / 8,
+                // What is parked waits long.
+                keep_bytes: 0,
                 ..self.options.main.clone()
             },
             parked_max_bytes: 0,

@@ -331,3 +331,37 @@ fn metrics_are_exposed() {
         );
     }
 }
+
+#[test]
+fn a_body_in_memory_is_not_read_back() {
+    let fs = SimFs::new();
+    let options = Options {
+        keep_bytes: 100,
+        ..small()
+    };
+    let (buffer, _) = open(&fs, &options);
+    let read = |id| buffer.read(id).map(|bytes| bytes.len());
+    let take = || buffer.try_next().expect("one waits").id;
+    let fails_once = || fs.fail(Op::Read, 0, io::ErrorKind::Other);
+    append_wait(&buffer, 0, 60).unwrap();
+    append_wait(&buffer, 1, 61).unwrap();
+    let (first, second) = (take(), take());
+    fails_once();
+    assert_eq!(read(first).unwrap(), 60);
+    // There was no room for it.
+    assert!(read(second).is_err());
+    assert_eq!(read(second).unwrap(), 61);
+    // It was taken out of memory.
+    fails_once();
+    assert!(read(first).is_err());
+    assert_eq!(read(first).unwrap(), 60);
+    // What ends unread makes room too.
+    append_wait(&buffer, 2, 62).unwrap();
+    buffer.done(take());
+    append_wait(&buffer, 3, 63).unwrap();
+    let fourth = take();
+    fails_once();
+    assert_eq!(read(fourth).unwrap(), 63);
+    fs.heal();
+    assert_eq!(take_all(&buffer), Vec::<u64>::new());
+}

@@ -54,6 +54,10 @@ section! {
         /// Part of `max_bytes` kept for documents that are mended, parked or dead letters, so that
         /// a full buffer can drain.
         reserve: ByteSize = ByteSize::mib(64),
+        /// Bytes of bodies that stay in memory, beside the disk, until they are sent, so that they
+        /// need not be read back. What waits behind a backlog is read from disk.
+        keep_in_memory: ByteSize = ByteSize::mib(16)
+            => Rule::range(ByteSize(0), ByteSize::gib(1)),
     }
 }
 

@@ -67,7 +67,8 @@ fn small_buffer(setup: AggregatorSetup) -> AggregatorSetup {
     setup
         .output(
             "buffer",
-            "{max_bytes: 256MiB, segment_bytes: 64KiB, reserve: 2MiB}",
+            // All comes back from the disk, whose faults are met.
+            "{max_bytes: 256MiB, segment_bytes: 64KiB, reserve: 2MiB, keep_in_memory: 0}",
         )
         .output("batch", "{max_bytes: 64KiB}")
         // Segments fill, and go, several times a second.

@@ -208,6 +208,40 @@ describe('Explore', () => {
     await leave();
   });
 
+  test('fingers brush over the chart, and zoom', async () => {
+    const page = await open(explore(), { phone: true });
+    const over = page.locator('.explore .u-over');
+    await over.waitFor();
+    const box = await over.boundingBox();
+    if (!box) throw new Error('the chart has no place');
+    const session = await page.context().newCDPSession(page);
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', shares: number[]) => session.send('Input.dispatchTouchEvent', {
+      type, touchPoints: shares.map((share, id) => ({ id, x: box.x + box.width * share, y: box.y + box.height / 2 })),
+    });
+    const minutes = () => {
+      const params = new URL(page.url()).searchParams;
+      return (Date.parse(params.get('to') ?? '') - Date.parse(params.get('from') ?? '')) / 60_000;
+    };
+    await touch('touchStart', [0.4, 0.6]);
+    await touch('touchMove', [0.35, 0.65]);
+    await touch('touchMove', [0.2, 0.8]);
+    await touch('touchEnd', []);
+    await page.waitForURL(/to=\d{4}-/);
+    // A fifth of the hour lies on three fifths of the chart now.
+    expect(minutes()).toBeGreaterThan(17);
+    expect(minutes()).toBeLessThan(24);
+    const zoomed = page.url();
+    await page.locator('.explore .u-over').waitFor();
+    await touch('touchStart', [0.25]);
+    await touch('touchMove', [0.4]);
+    await touch('touchMove', [0.75]);
+    await touch('touchEnd', []);
+    await page.waitForURL((url) => String(url) !== zoomed);
+    expect(minutes()).toBeGreaterThan(8);
+    expect(minutes()).toBeLessThan(13);
+    await leave();
+  });
+
   test('patterns group the lines, and lead to them', async () => {
     const page = await open(explore({ view: 'patterns' }));
     const pattern = page.locator('.pattern', { hasText: 'payment failed for order' });

@@ -8,6 +8,7 @@ import { compact, count, dateClock } from '../time/format';
 import type { Zone } from '../time/range';
 import { barsPlugin, stack, type Series } from './bars';
 import { themeColor } from './palette';
+import { touchPlugin, type Part } from './touch';
 
 interface Props {
   /** What the chart shows, for those who cannot see it. */
@@ -130,9 +131,8 @@ function options(latest: { current: Props }, element: HTMLElement, setCursor: (a
       x: {
         time: true,
         range: () => {
-          const { starts, interval } = latest.current;
-          const end = (starts.at(-1) ?? 0) + (latest.current.kind === 'lines' ? 0 : interval);
-          return [(starts[0] ?? 0) / 1_000, Math.max(end, (starts[0] ?? 0) + 1) / 1_000];
+          const { from, to } = shownPart(latest.current);
+          return [from / 1_000, to / 1_000];
         },
       },
       y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.05 : 1] },
@@ -150,7 +150,10 @@ function options(latest: { current: Props }, element: HTMLElement, setCursor: (a
     series: kind === 'lines'
       ? [{}, ...series.map((s) => ({ label: s.label, stroke: s.color, width: 1.5, points: { show: false }, spanGaps: true }))]
       : [{}, { show: true, stroke: 'transparent', points: { show: false } }],
-    plugins: kind === 'lines' ? [] : [barsPlugin(() => ({ ...latest.current, outline: latest.current.outline, outlineColor: themeColor('--ink-dim') }))],
+    plugins: [
+      ...(kind === 'lines' ? [] : [barsPlugin(() => ({ ...latest.current, outline: latest.current.outline, outlineColor: themeColor('--ink-dim') }))]),
+      touchPlugin(() => shownPart(latest.current), () => latest.current.onSelect),
+    ],
     hooks: {
       setCursor: [(u) => setCursor(bucketAt(u, latest.current))],
       setSelect: [(u) => {
@@ -174,6 +177,13 @@ function options(latest: { current: Props }, element: HTMLElement, setCursor: (a
       }],
     },
   };
+}
+
+/** What is between the plot's edges. */
+function shownPart({ starts, interval, kind }: Props): Part {
+  const from = starts[0] ?? 0;
+  const end = (starts.at(-1) ?? 0) + (kind === 'lines' ? 0 : interval);
+  return { from, to: Math.max(end, from + 1) };
 }
 
 /** The bucket under the cursor; uPlot's own index is that of the nearest start, not of the bar. */
