@@ -44,6 +44,8 @@ pub(crate) struct Stream {
     pub(crate) content: Option<Content>,
     /// The file's name is gone while it is open.
     pub(crate) deleted_since: Option<Duration>,
+    /// Done, and no listing has met its file since then.
+    pub(crate) unseen_since: Option<Duration>,
     /// Size of the content as last seen.
     pub(crate) size: u64,
     pub(crate) acked: Positions,
@@ -76,6 +78,7 @@ impl Stream {
             place: Some(place),
             content: None,
             deleted_since: None,
+            unseen_since: None,
             size: 0,
             acked: Positions::default(),
             sent: 0,

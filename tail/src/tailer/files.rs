@@ -19,7 +19,6 @@ use crate::mark::{MARK_LEN, Mark, Marks, Match};
 use crate::names::{self, Rank};
 use crate::stream::{Phase, Place, Sequence, Stream};
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::path::Path;
@@ -29,6 +28,17 @@ use tracing::warn;
 /// Folders and sequences worked off in one `poll`.
 const MAX_FOLDERS: usize = 128;
 const MAX_SIZES: usize = 4096;
+
+/// How often a folder is listed at once when files in it are being renamed.
+const MAX_LISTINGS: usize = 3;
+
+/// What a folder holds, by sequence.
+#[derive(Debug, Default)]
+struct Listing {
+    entries: HashMap<u32, Vec<Entry>>,
+    /// A name was gone before it could be looked at: its file may have another one by now.
+    has_missed: bool,
+}
 
 /// A file in a listing.
 #[derive(Debug)]
@@ -53,53 +63,29 @@ impl Tailer {
         let Some(slots) = self.folders.get(dir).cloned() else {
             return;
         };
-        let mut by_base: HashMap<Vec<u8>, Vec<(OsString, Rank, bool)>> = HashMap::new();
-        match std::fs::read_dir(dir) {
-            Ok(names) => {
-                for name in names.flatten() {
-                    let is_file = name.file_type().is_ok_and(|kind| kind.is_file());
-                    let name = name.file_name();
-                    if let Some(parts) = names::split(&name).filter(|_| is_file) {
-                        let (rank, gz) = (parts.rank, parts.gz);
-                        let base = parts.base.to_vec();
-                        by_base.entry(base).or_default().push((name, rank, gz));
-                    }
+        let mut is_folder_gone = false;
+        let mut listing = Listing::default();
+        for _ in 0..MAX_LISTINGS {
+            listing = match self.list(dir) {
+                Ok(listing) => listing,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    is_folder_gone = true;
+                    Listing::default()
                 }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                // Nothing is known of the files: they must not count as gone.
-                warn!(path = %dir.display(), %error, "cannot list folder, it is tried again");
-                return;
+                Err(error) => {
+                    // Nothing is known of the files: they must not count as gone.
+                    warn!(path = %dir.display(), %error, "cannot list folder, it is tried again");
+                    return;
+                }
+            };
+            if !listing.has_missed {
+                break;
             }
         }
-        for (base, names) in by_base {
-            let key = super::scan::sequence_key(dir, &base);
-            let Some(slot) = self.by_key.get(&key).copied() else {
-                continue;
-            };
-            let mut entries: Vec<Entry> = Vec::with_capacity(names.len());
-            for (name, rank, gz) in names {
-                let path = dir.join(name);
-                if let Ok(metadata) = path.symlink_metadata()
-                    && metadata.is_file()
-                    && !self.excludes.is_match(&path)
-                {
-                    let place = Place {
-                        id: FileId::of(&metadata),
-                        path,
-                        gz,
-                    };
-                    entries.push(Entry {
-                        place,
-                        rank,
-                        metadata,
-                    });
-                }
-            }
+        for (slot, mut entries) in listing.entries {
             // A file beside its compressed form: the plain one first.
             entries.sort_by_key(|entry| (entry.rank, entry.place.gz));
-            self.refresh_sequence(slot, entries, now);
+            self.refresh_sequence(slot, entries, false, now);
         }
         for slot in slots {
             let is_listed = self
@@ -108,18 +94,62 @@ impl Tailer {
             if is_listed {
                 self.with(slot, |_, sequence| sequence.is_listed = false);
             } else {
-                self.refresh_sequence(slot, Vec::new(), now);
+                self.refresh_sequence(slot, Vec::new(), is_folder_gone, now);
                 self.with(slot, |_, sequence| sequence.is_listed = false);
             }
         }
     }
 
-    fn refresh_sequence(&mut self, slot: u32, entries: Vec<Entry>, now: Duration) {
+    /// The files of each sequence in a folder.
+    fn list(&self, dir: &Path) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for name in std::fs::read_dir(dir)?.flatten() {
+            let is_file = name.file_type().is_ok_and(|kind| kind.is_file());
+            let name = name.file_name();
+            let Some(parts) = names::split(&name).filter(|_| is_file) else {
+                continue;
+            };
+            let key = super::scan::sequence_key(dir, parts.base);
+            let Some(slot) = self.by_key.get(&key).copied() else {
+                continue;
+            };
+            let (rank, gz) = (parts.rank, parts.gz);
+            let path = dir.join(&name);
+            let metadata = match path.symlink_metadata() {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    listing.has_missed |= error.kind() == io::ErrorKind::NotFound;
+                    continue;
+                }
+            };
+            if metadata.is_file() && !self.excludes.is_match(&path) {
+                let place = Place {
+                    id: FileId::of(&metadata),
+                    path,
+                    gz,
+                };
+                listing.entries.entry(slot).or_default().push(Entry {
+                    place,
+                    rank,
+                    metadata,
+                });
+            }
+        }
+        Ok(listing)
+    }
+
+    fn refresh_sequence(
+        &mut self,
+        slot: u32,
+        entries: Vec<Entry>,
+        is_folder_gone: bool,
+        now: Duration,
+    ) {
         let is_over = self.with(slot, |tailer, sequence| {
             sequence.is_listed = true;
             let owners = tailer.match_by_id(sequence, &entries, now);
             tailer.match_by_content(sequence, &entries, owners, now);
-            tailer.note_gone(sequence, &entries, now);
+            tailer.note_gone(sequence, &entries, is_folder_gone, now);
             if sequence.is_unverified {
                 // The journal does not keep the order; the listing has it. What has no file any
                 // more is older than what has.

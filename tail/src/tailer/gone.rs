@@ -10,11 +10,24 @@ use tracing::warn;
 const MAX_LOSSES: usize = 100;
 
 impl Tailer {
-    /// Streams whose file has no name in the folder any more.
-    pub(super) fn note_gone(&mut self, sequence: &mut Sequence, entries: &[Entry], now: Duration) {
+    /// Streams whose file has no name in the folder any more; `is_folder_gone`: nor will have.
+    pub(super) fn note_gone(
+        &mut self,
+        sequence: &mut Sequence,
+        entries: &[Entry],
+        is_folder_gone: bool,
+        now: Duration,
+    ) {
+        let grace = match is_folder_gone {
+            true => Duration::ZERO,
+            false => self.options.final_after,
+        };
         let mut idx = 0;
         while let Some(stream) = sequence.streams.get_mut(idx) {
             let is_there = has_file(stream, entries);
+            if is_there {
+                stream.unseen_since = None;
+            }
             if is_there || stream.place.is_none() && stream.phase != Phase::Done {
                 idx += 1;
                 continue;
@@ -26,6 +39,9 @@ impl Tailer {
                 {
                     idx += 1;
                 }
+                // A listing that is made while files are renamed, one after the other, may miss one
+                // of them. Once forgotten it would be new, and sent again from its start.
+                Phase::Done if now < *stream.unseen_since.get_or_insert(now) + grace => idx += 1,
                 Phase::Done => self.forget(sequence, idx),
                 Phase::Live if stream.content.is_some() => {
                     stream.deleted_since.get_or_insert(now);
