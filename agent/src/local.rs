@@ -202,9 +202,10 @@ fn work(
     runtime.block_on(async {
         let pods: NodePods = run::learn_pods(config, metrics)?;
         let (mut session, journal) = run::start(config, metrics, &pods, Some(link))?;
+        let files: Vec<&str> = config.files.include.iter().map(|it| it.as_str()).collect();
         info!(
             node = config.node_name,
-            files = ?config.files.include,
+            files = files.join(" "),
             "reading files of this machine"
         );
         drop(begun.send((session.view(), pods.known().is_some())));

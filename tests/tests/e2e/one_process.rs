@@ -17,13 +17,12 @@ const PACE: Pace = Pace {
     rotate_every: 400,
 };
 
+/// Pods whose names no other test has: `audit` is asked for them.
 fn containers(scene: &mut Scene) -> Vec<Container> {
     (0..3)
         .map(|idx| {
-            let mut made = scene
-                .kubelet
-                .container("shop", &format!("pod-{idx}"), "c")
-                .unwrap();
+            let pod = format!("{}-{idx}", scene.namespace());
+            let mut made = scene.kubelet.container("shop", &pod, "c").unwrap();
             made.log.set_rotation(Rotation::Kubelet, 50);
             made
         })
@@ -93,10 +92,13 @@ fn check(name: &str, ack: &str) {
         status.contains("agent within") && status.contains("node node-1"),
         "{status}"
     );
-    let audit = aggregator
-        .command(&["audit", "--config", "tailrace-aggregator.yaml"])
-        .unwrap();
-    assert!(audit.status.success(), "{audit:?}");
+    for it in &containers {
+        let config = "tailrace-aggregator.yaml";
+        let audit = aggregator
+            .command(&["audit", "--config", config, "--pod", &it.pod])
+            .unwrap();
+        assert!(audit.status.success(), "{audit:?}");
+    }
     assert!(aggregator.terminate(LIMIT).unwrap().success());
 }
 
