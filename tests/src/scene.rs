@@ -5,6 +5,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use bench::container_log::Rotation;
 use bench::kubelet::{Container, Kubelet};
 
 use crate::{
@@ -85,6 +86,19 @@ impl Scene {
     /// Starts an agent with the plain setup.
     pub fn start_agent(&self, aggregator: &str) -> anyhow::Result<Agent> {
         Agent::start(&self.dir("agent"), &self.agent_setup(aggregator))
+    }
+
+    /// Three containers, in pods `<pods>-0` and so on, that the kubelet rotates without deleting
+    /// what is unread.
+    pub fn containers(&mut self, pods: &str) -> anyhow::Result<Vec<Container>> {
+        let mut made = Vec::new();
+        for idx in 0..3 {
+            let pod = format!("{pods}-{idx}");
+            let mut container = self.kubelet.container("shop", &pod, "c")?;
+            container.log.set_rotation(Rotation::Kubelet, 50);
+            made.push(container);
+        }
+        Ok(made)
     }
 
     /// The verdict as things stand now.

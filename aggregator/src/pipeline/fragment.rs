@@ -17,14 +17,6 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// An empty one with room for `bytes` of documents.
-    pub fn with_room(bytes: usize) -> Self {
-        Self {
-            raw: Vec::with_capacity(bytes),
-            ..Self::default()
-        }
-    }
-
     /// Number of documents.
     pub fn docs(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.docs)).sum()

@@ -144,7 +144,6 @@ pub(super) struct Worker {
     frames: framing::Frames,
     raw: Vec<u8>,
     document: Vec<u8>,
-    growth: Growth,
     /// For each output the places that refuse documents, as of this batch.
     refused: Vec<Arc<HashSet<String>>>,
 }
@@ -161,36 +160,6 @@ enum Seal {
     Unknown,
 }
 
-/// How many bytes of documents a byte of log becomes, as of late: for asking for their room at once,
-/// as a buffer that grows is copied again and again (`tailrace-bench --only both`).
-#[derive(Debug, Default, Clone, Copy)]
-struct Growth {
-    factor: f32,
-}
-
-impl Growth {
-    /// Room beyond what was needed of late.
-    const SLACK: f32 = 1.15;
-    /// More than this comes of few bytes with much metadata, and says nothing of the next batch.
-    const MOST: f32 = 32.0;
-    /// Most bytes to ask for at once: what is larger grows.
-    const MOST_ROOM: usize = 32 << 20;
-
-    /// Bytes to ask for, for `raw` bytes of log.
-    fn room(self, raw: usize) -> usize {
-        ((raw as f32 * self.factor) as usize).min(Self::MOST_ROOM)
-    }
-
-    /// Learns from a batch: at once that more is needed, slowly that less is.
-    fn note(&mut self, raw: usize, made: usize) {
-        if raw == 0 {
-            return;
-        }
-        let seen = (made as f32 / raw as f32 * Self::SLACK).min(Self::MOST);
-        self.factor = seen.max(self.factor + (seen - self.factor) / 8.0);
-    }
-}
-
 /// Scratch memory above this is given back after the batch that needed it.
 const KEEP_SCRATCH_BYTES: usize = 16 << 20;
 
@@ -205,7 +174,6 @@ impl Worker {
             frames: framing::Frames::default(),
             raw: Vec::new(),
             document: Vec::new(),
-            growth: Growth::default(),
             refused: Vec::new(),
         }
     }
@@ -248,18 +216,19 @@ impl Worker {
         }
         self.learn(&batch);
         self.ask_refused();
-        let room = self.growth.room(raw.len());
-        let outputs = self.shared.outputs.iter();
         let mut processed = Processed {
-            fragments: outputs.map(|_| Fragment::with_room(room)).collect(),
+            fragments: self
+                .shared
+                .outputs
+                .iter()
+                .map(|_| Fragment::default())
+                .collect(),
             acks: Vec::with_capacity(batch.chunks.len()),
             settings: Vec::new(),
         };
         for group in batch.chunks.chunk_by(|a, b| a.sequence == b.sequence) {
             self.group(group, now_ms, &mut processed);
         }
-        let made = processed.fragments.iter().map(|it| it.raw.len()).max();
-        self.growth.note(raw.len(), made.unwrap_or(0));
         Ok(processed)
     }
 
@@ -699,24 +668,4 @@ fn decompress(
         return Err(BatchError::TooLarge { max_bytes });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn room_follows_what_documents_took_of_late() {
-        let mut growth = Growth::default();
-        assert_eq!(growth.room(1 << 20), 0);
-        growth.note(1000, 5000);
-        assert!((5000..6000).contains(&growth.room(1000)));
-        for _ in 0..100 {
-            growth.note(1000, 1000);
-        }
-        assert!((1000..1200).contains(&growth.room(1000)));
-        growth.note(0, 1 << 30);
-        growth.note(1, 1 << 30);
-        assert!(growth.room(1 << 20) <= 32 << 20);
-    }
 }

@@ -9,7 +9,8 @@
 //! - In a sequence that the journal knows, unknown files older than all known ones are not read:
 //!   they were there before us and were left out then.
 //! - A stream without a file stays `final_after` long, since a copy or a compressed form may be
-//!   in the making; then its unread bytes are lost.
+//!   in the making, or a listing missed a file that was being renamed; then its unread bytes are
+//!   lost, and one that was done is forgotten.
 
 use super::Tailer;
 use crate::Positions;

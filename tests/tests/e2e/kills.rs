@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bench::{container_log::Rotation, kubelet::Container};
 use rustix::process::Signal;
 use tests::{
     agent::Agent,
@@ -18,19 +17,6 @@ const PACE: Pace = Pace {
     events_per_second: 1_500,
     rotate_every: 400,
 };
-
-fn containers(scene: &mut Scene) -> Vec<Container> {
-    (0..3)
-        .map(|idx| {
-            let mut made = scene
-                .kubelet
-                .container("shop", &format!("pod-{idx}"), "c")
-                .unwrap();
-            made.log.set_rotation(Rotation::Kubelet, 50);
-            made
-        })
-        .collect()
-}
 
 /// Calls `harm` each time another `step` documents have arrived, so many times.
 fn harm_in_the_middle(scene: &Scene, step: u64, times: u64, mut harm: impl FnMut()) {
@@ -48,7 +34,7 @@ fn every_line_arrives_once_when_the_agent_is_killed_in_the_middle() {
     let mut scene = Scene::new("killagent", Server::shared().unwrap()).unwrap();
     let aggregator = scene.start_aggregator().unwrap();
     let mut agent = scene.start_agent(&aggregator.url()).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    let writer = Writer::start(scene.containers("pod").unwrap(), PACE);
     harm_in_the_middle(&scene, 1_000, 4, || {
         agent.kill().unwrap();
         agent.start_again().unwrap();
@@ -65,7 +51,7 @@ fn every_line_arrives_once_when_the_aggregator_is_killed_in_the_middle() {
     let mut scene = Scene::new("killaggr", Server::shared().unwrap()).unwrap();
     let mut aggregator = scene.start_aggregator().unwrap();
     let _agent = scene.start_agent(&aggregator.url()).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    let writer = Writer::start(scene.containers("pod").unwrap(), PACE);
     harm_in_the_middle(&scene, 1_000, 4, || {
         aggregator.kill().unwrap();
         aggregator.start_again().unwrap();
@@ -84,7 +70,7 @@ fn every_line_arrives_once_without_a_buffer_when_the_aggregator_is_killed() {
     let setup = scene.aggregator_setup().ack("store");
     let mut aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
     let _agent = scene.start_agent(&aggregator.url()).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    let writer = Writer::start(scene.containers("pod").unwrap(), PACE);
     harm_in_the_middle(&scene, 1_000, 3, || {
         aggregator.kill().unwrap();
         std::fs::remove_dir_all(aggregator.data_dir()).ok();
@@ -106,7 +92,7 @@ fn every_line_arrives_once_when_one_of_two_aggregators_dies() {
     let mut setup = scene.agent_setup(&one.url());
     setup.aggregators.push(other.url());
     let _agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    let writer = Writer::start(scene.containers("pod").unwrap(), PACE);
     harm_in_the_middle(&scene, 1_500, 1, || other.kill().unwrap());
     harm_in_the_middle(&scene, 4_000, 1, || ());
     let containers = writer.finish().unwrap();
@@ -126,7 +112,7 @@ fn every_line_arrives_once_when_answers_to_the_agent_are_lost() {
     let proxy = Proxy::start(aggregator.port()).unwrap();
     let setup = scene.agent_setup(&proxy.url()).with("timeout", "2s");
     let _agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    let writer = Writer::start(scene.containers("pod").unwrap(), PACE);
     // No chunk loses three connections in a row: that would make it suspect (rule 12), and its
     // records would come unparsed.
     let faults = [
@@ -170,7 +156,7 @@ fn both_programs_drain_on_sigterm() {
     let mut scene = Scene::new("drain", Server::shared().unwrap()).unwrap();
     let mut aggregator = scene.start_aggregator().unwrap();
     let mut agent = scene.start_agent(&aggregator.url()).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    let writer = Writer::start(scene.containers("pod").unwrap(), PACE);
     scene
         .documents
         .wait_count(&scene.data_stream(), "*", 2_000, LIMIT)
@@ -196,7 +182,7 @@ fn every_line_arrives_once_when_an_aggregator_stands_still_for_a_while() {
     let aggregator = scene.start_aggregator().unwrap();
     let setup = scene.agent_setup(&aggregator.url()).with("timeout", "1s");
     let _agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    let writer = Writer::start(scene.containers("pod").unwrap(), PACE);
     harm_in_the_middle(&scene, 1_000, 2, || {
         aggregator.signal(Signal::STOP).unwrap();
         tests::wait::until(

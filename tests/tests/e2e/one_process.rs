@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bench::{container_log::Rotation, kubelet::Container};
 use tests::{
     aggregator::{Aggregator, AggregatorSetup},
     scene::Scene,
@@ -16,18 +15,6 @@ const PACE: Pace = Pace {
     events_per_second: 1_500,
     rotate_every: 400,
 };
-
-/// Pods whose names no other test has: `audit` is asked for them.
-fn containers(scene: &mut Scene) -> Vec<Container> {
-    (0..3)
-        .map(|idx| {
-            let pod = format!("{}-{idx}", scene.namespace());
-            let mut made = scene.kubelet.container("shop", &pod, "c").unwrap();
-            made.log.set_rotation(Rotation::Kubelet, 50);
-            made
-        })
-        .collect()
-}
 
 fn setup(scene: &Scene) -> AggregatorSetup {
     let agent = format!(
@@ -44,7 +31,9 @@ fn check(name: &str, ack: &str) {
     let mut scene = Scene::new(name, Server::shared().unwrap()).unwrap();
     let setup = setup(&scene).ack(ack);
     let mut aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
-    let writer = Writer::start(containers(&mut scene), PACE);
+    // Pods whose names no other test has: `audit` is asked for them.
+    let containers = scene.containers(name).unwrap();
+    let writer = Writer::start(containers, PACE);
     for round in 1..=4 {
         scene
             .documents
