@@ -118,7 +118,8 @@ fn is_known(pods: &Pods, name: &str) -> bool {
 async fn lists_are_followed_and_bad_answers_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
-    std::fs::write(&token_file, "t1").unwrap();
+    // As an editor leaves it.
+    std::fs::write(&token_file, "t1\n").unwrap();
     let kubelet = Kubelet::default();
     *kubelet.token.lock().unwrap() = "t1".to_owned();
     kubelet.say(200, &list(&["a", "b"]));

@@ -350,9 +350,9 @@ fn a_version_that_is_too_old_and_a_renewed_token_are_got_over() {
             Ok(())
         })
         .unwrap();
-        // As the kubelet does before the old one is over.
+        // As the kubelet does before the old one is over; here with a newline behind it.
         let token = server.token("renew", "agent").unwrap();
-        std::fs::write(scene.dir("token"), token).unwrap();
+        std::fs::write(scene.dir("token"), token + "\n").unwrap();
         agent.signal(Signal::STOP).unwrap();
     }
     server.kill().unwrap();
@@ -369,7 +369,7 @@ fn a_version_that_is_too_old_and_a_renewed_token_are_got_over() {
     })
     .unwrap();
     agent.signal(Signal::CONT).unwrap();
-    // The client reads its token again once a minute.
+    // Pauses between tries grow up to half a minute.
     wait::until_ok(2 * LIMIT, "another list", || {
         let lists = agent.metrics()?.count("agent_kubernetes_lists_total", &[]);
         anyhow::ensure!(lists >= 2, "{lists} lists");
