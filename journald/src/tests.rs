@@ -1,6 +1,7 @@
 //! Files that systemd itself wrote, read back: each entry, each field; and the same files spoilt.
 
 use crate::file::{JournalFile, Next};
+use crate::format::{OBJECT_LZ4, OBJECT_XZ};
 use crate::{Cursor, Entry, Journal, Start, fuzzing};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -259,6 +260,66 @@ fn journalctl_reads_the_same() {
         }
     }
     assert_eq!(lines.next(), None);
+}
+
+/// What systemd before 246 wrote where it was built so. The one that is to be had compresses by zstd
+/// alone: one field of its file is put into the form of theirs, and `journalctl` takes it.
+#[test]
+fn fields_in_lz4_are_read_and_those_in_xz_are_counted() {
+    let text = "a".repeat(400);
+    let entries = [
+        fed(0, 1, &[("MESSAGE", text.as_bytes()), ("PRIORITY", b"6")]),
+        fed(1, 1, &[("MESSAGE", b"short"), ("PRIORITY", b"6")]),
+    ];
+    // Literals, a run of 394 times the last of them, and five literals more, as each block ends.
+    let block = b"\x9fMESSAGE=a\x01\x00\xff\x78\x50aaaaa";
+    let plain = format!("MESSAGE={text}").into_bytes();
+    let payload = [&(plain.len() as u64).to_le_bytes()[..], block].concat();
+    for compact in [false, true] {
+        let dir = folder();
+        let path = dir.path().join("system.journal");
+        let kind = Kind {
+            compact,
+            compress: false,
+            ..NEW
+        };
+        write(&path, &entries, kind);
+        let bytes = fs::read(&path).unwrap();
+        let at = memchr::memmem::find(&bytes, &plain).unwrap() as u64;
+        let head = if compact { 72 } else { 64 };
+        let object = at - head;
+        patch(&path, 12, &[bytes[12] | 2]);
+        patch(&path, object + 1, &[OBJECT_LZ4]);
+        patch(
+            &path,
+            object + 8,
+            &(head + payload.len() as u64).to_le_bytes(),
+        );
+        patch(&path, at, &payload);
+        check(&read_all(&mut from_beginning(dir.path())), &entries);
+        let output = Command::new("journalctl")
+            .args(["--output=cat", "--all", "--file"])
+            .arg(&path)
+            .output()
+            .expect("journalctl comes with systemd");
+        let theirs = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(theirs.lines().collect::<Vec<_>>(), [text.as_str(), "short"]);
+
+        patch(&path, 12, &[bytes[12] | 1]);
+        patch(&path, object + 1, &[OBJECT_XZ]);
+        let mut journal = from_beginning(dir.path());
+        journal.poll().unwrap();
+        let mut entry = Entry::default();
+        assert!(journal.next(&mut entry, |_| Some(usize::MAX)));
+        assert_eq!((entry.unreadable, entry.get("MESSAGE")), (1, None));
+        assert_eq!(entry.get("PRIORITY").unwrap().value, b"6");
+        assert!(journal.next(&mut entry, |_| Some(usize::MAX)));
+        assert_eq!(entry.get("MESSAGE").unwrap().value, b"short");
+        assert_eq!(
+            (journal.stats().xz_fields, journal.stats().damaged_fields),
+            (1, 0)
+        );
+    }
 }
 
 #[test]
