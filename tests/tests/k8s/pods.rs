@@ -333,6 +333,60 @@ fn without_rights_lines_flow_by_their_paths_until_there_are_some() {
     agent.terminate(wait::END).unwrap();
 }
 
+#[test]
+fn labels_of_namespaces_come_once_they_may_be_read() {
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "teams").unwrap();
+    namespace.allow().unwrap();
+    let label = |text: &str| server.run(&["label", "--overwrite", "namespace", "teams", text]);
+    label("team=blue").unwrap();
+    let mut scene = Scene::new("podteams", Server::shared().unwrap()).unwrap();
+    let aggregator = scene.start_aggregator().unwrap();
+    let mut setup = namespace.agent_setup(&scene, &aggregator.url()).unwrap();
+    for (_, value) in &mut setup.more {
+        *value = value.replace("wait: 20s", "wait: 2s, namespace_labels: {include: [team]}");
+    }
+    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+    let spec = PodSpec::new("one", &["c"]).labels("{pod: one}");
+    let mut container = namespace.start(&mut scene, &spec).unwrap().remove(0);
+    lines(&mut container, "without", 2);
+    let index = scene.data_stream();
+    for document in documents(&scene, &index, "message:without", 2) {
+        assert_eq!(text(&document, "kubernetes.labels.pod"), "one");
+        assert!(field(&document, "kubernetes.namespace_labels").is_none());
+    }
+    let log = agent.log_text();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("cannot learn of namespaces"));
+    assert_eq!(told.count(), 1, "{log}");
+
+    let (role, account) = ("--clusterrole=namespaces", "--serviceaccount=teams:agent");
+    let rights = ["--verb=get,list,watch", "--resource=namespaces"];
+    server
+        .run(&[&["create", "clusterrole", "namespaces"][..], &rights].concat())
+        .unwrap();
+    server
+        .run(&["create", "clusterrolebinding", "namespaces", role, account])
+        .unwrap();
+    // Of the label that is chosen, and of no other one: each namespace has its name as a label.
+    for team in ["blue", "red"] {
+        label(&format!("team={team}")).unwrap();
+        let wanted = serde_json::json!({"team": team});
+        let mut n = 0;
+        wait::until_ok(2 * LIMIT, "a line with the namespace's label", || {
+            n += 1;
+            lines(&mut container, &format!("{team}{n}"), 1);
+            let query = format!("message:{team}{n}");
+            let found = documents(&scene, &index, &query, 1);
+            let labels = field(&found[0], "kubernetes.namespace_labels");
+            anyhow::ensure!(labels == Some(&wanted), "{labels:?}");
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
 /// What the watch knew last is forgotten by the server (410), and its token is over.
 #[test]
 fn a_version_that_is_too_old_and_a_renewed_token_are_got_over() {
