@@ -4,14 +4,16 @@
 use crate::pods::Known;
 use crate::settings::Kubernetes;
 use k8s::{Place, Pod};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tail::{ContainerPath, MetadataSource, Source, Wishes};
 use tokio::time::Instant;
 use tracing::warn;
+use wire::PassedOver;
 
 /// Containers whose metadata is kept ready; more are made again when they come up.
 const READY: usize = 512;
@@ -276,6 +278,17 @@ impl MetadataSource for NodeMetadata {
         ready.map(|ready| ready.wishes).unwrap_or_default()
     }
 
+    fn passed_over(&mut self, metadata: &Arc<[u8]>, stream: u64, bytes: Range<u64>) -> Arc<[u8]> {
+        let object = serde_json::from_slice::<Map<String, Value>>(metadata);
+        // It is one of ours.
+        let Ok(mut object) = object else {
+            return Arc::clone(metadata);
+        };
+        let passed_over = PassedOver { stream, bytes }.to_string();
+        object.insert(PassedOver::KEY.to_owned(), passed_over.into());
+        Value::Object(object).to_string().into_bytes().into()
+    }
+
     fn settings(&self) -> Option<Arc<[u8]>> {
         (!self.settings.is_empty()).then(|| Arc::clone(&self.settings))
     }
@@ -418,6 +431,18 @@ mod tests {
         };
         assert_eq!(metadata.wishes(&cart("uid-1")), wishes);
         assert_eq!(metadata.metrics.annotations_refused.get(), 1);
+    }
+
+    #[test]
+    fn what_was_passed_over_stands_beside_the_other_metadata() {
+        let mut metadata = metadata(&[], None);
+        let before = metadata.metadata(&cart("uid-1")).unwrap();
+        let after = metadata.passed_over(&before, 0xabc, 100..5000);
+        let read = |json: &[u8]| serde_json::from_slice::<Map<String, Value>>(json).unwrap();
+        let mut expected = read(&before);
+        let text = "0000000000000abc:100-5000";
+        expected.insert("tailrace.passed_over".to_owned(), text.into());
+        assert_eq!(read(&after), expected);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Proves from the store alone that streams have no gap and no overlap.
 //!
-//! Every record stores which bytes of which stream it stands for, runs that rules dropped leave
-//! an interval too, and a finished stream leaves its size (DELIVERY rule 24). [`Audit`] tiles
+//! Every record stores which bytes of which stream it stands for, runs that rules dropped and that
+//! agents passed over leave an interval too, and a finished stream leaves its size (DELIVERY rule 24). [`Audit`] tiles
 //! these intervals. It knows nothing of how they are fetched. Memory follows the number of gaps,
 //! not of records, as long as rows come sorted by stream.
 
@@ -10,6 +10,9 @@ mod rows;
 pub use rows::{Row, origin, rows};
 
 use std::collections::{BTreeMap, HashMap};
+
+/// What a document of the trail names as the rule, when an agent passed bytes over as their pod asks.
+pub const PASSED_OVER: &str = "annotation tailrace.io/exclude";
 
 /// A run of bytes of one stream, end exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +30,9 @@ pub enum Claim {
     Record,
     /// Rules dropped these bytes on purpose.
     Dropped,
+    /// What is not claimed otherwise of these bytes was passed over, as their pod asked: of two
+    /// iostreams one may have been carried a little further.
+    PassedOver,
     /// The stream is over: its size and what vanished unread before anyone could ship it.
     End {
         /// Size of the stream in bytes.
@@ -60,6 +66,8 @@ pub struct StreamReport {
     pub bytes: u64,
     /// Bytes that rules dropped on purpose.
     pub dropped: u64,
+    /// Bytes that the agent passed over, as their pod asked.
+    pub excluded: u64,
     /// Bytes that vanished unread; counted by the agent, named here.
     pub unread: u64,
     /// Bytes that nobody claims, between two claims or before the known end.
@@ -89,6 +97,7 @@ struct Tiles {
     claims: Vec<Interval>,
     merged_len: usize,
     overlaps: Vec<Interval>,
+    passed_over: Vec<Interval>,
     end: Option<(u64, u64)>,
 }
 
@@ -160,6 +169,7 @@ impl Audit {
                 tiles.dropped += interval.end.saturating_sub(interval.start);
                 tiles.claim(interval);
             }
+            Claim::PassedOver => tiles.passed_over.push(interval),
             Claim::End { size, unread } => {
                 // Sent again after a restart, an end may be told twice; the larger one is later.
                 let known = tiles.end.unwrap_or((0, 0));
@@ -186,6 +196,31 @@ impl Audit {
     }
 }
 
+/// What of `gaps` lies in none of `intervals`.
+fn outside(mut gaps: Vec<Interval>, intervals: &[Interval]) -> Vec<Interval> {
+    for inner in intervals {
+        let around = |gap: Interval| {
+            [
+                Interval {
+                    start: gap.start,
+                    end: gap.end.min(inner.start),
+                },
+                Interval {
+                    start: gap.start.max(inner.end),
+                    end: gap.end,
+                },
+            ]
+        };
+        gaps = gaps.into_iter().flat_map(around).collect();
+        gaps.retain(|gap| gap.start < gap.end);
+    }
+    gaps
+}
+
+fn n_bytes(intervals: &[Interval]) -> u64 {
+    intervals.iter().map(|it| it.end - it.start).sum()
+}
+
 fn report(stream: String, tiles: Tiles) -> StreamReport {
     let mut gaps: Vec<Interval> = tiles
         .claims
@@ -207,16 +242,15 @@ fn report(stream: String, tiles: Tiles) -> StreamReport {
             });
         }
     }
+    let n_unclaimed = n_bytes(&gaps);
+    let gaps = outside(gaps, &tiles.passed_over);
     StreamReport {
         stream,
         origin: tiles.origin,
         records: tiles.records,
-        bytes: tiles
-            .claims
-            .iter()
-            .map(|claim| claim.end - claim.start)
-            .sum(),
+        bytes: n_bytes(&tiles.claims),
         dropped: tiles.dropped,
+        excluded: n_unclaimed - n_bytes(&gaps),
         unread,
         gaps,
         overlaps: tiles.overlaps,
@@ -318,6 +352,41 @@ mod tests {
         let report = audit.finish().remove(0);
         assert!(report.is_whole());
         assert_eq!(report.dropped, 20);
+    }
+
+    /// A container that its pod excluded for a while has lost nothing.
+    #[test]
+    fn what_was_passed_over_is_no_gap() {
+        let report = |passed_over: &[(u64, u64)], end: Option<(u64, u64)>| {
+            let mut audit = Audit::new();
+            let origin = origin();
+            let mut claim = |claim: Claim, (start, end): (u64, u64)| {
+                audit.claim("s", &origin, &claim, Interval { start, end });
+            };
+            claim(Claim::Record, (0, 100));
+            // Of the other iostream.
+            claim(Claim::Record, (120, 200));
+            claim(Claim::Record, (500, 600));
+            for &bytes in passed_over {
+                claim(Claim::PassedOver, bytes);
+            }
+            if let Some((size, unread)) = end {
+                claim(Claim::End { size, unread }, (size, size));
+            }
+            audit.finish().remove(0)
+        };
+        let whole = report(&[(100, 500)], None);
+        assert!(whole.is_whole());
+        assert_eq!((whole.excluded, whole.bytes, whole.dropped), (320, 280, 0));
+        // Told twice; and at the end.
+        let whole = report(&[(100, 500), (100, 500), (600, 900)], Some((900, 0)));
+        assert!(whole.is_whole());
+        assert_eq!(whole.excluded, 620);
+        // What is missing around it is missing.
+        let torn = report(&[(150, 400)], Some((700, 0)));
+        let gap = |start, end| Interval { start, end };
+        assert_eq!(torn.gaps, [gap(100, 120), gap(400, 500), gap(600, 700)]);
+        assert_eq!(torn.excluded, 200);
     }
 
     /// Merging on the way must not change the verdict.

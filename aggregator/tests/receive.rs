@@ -584,6 +584,45 @@ async fn the_end_of_a_stream_is_kept() {
     assert_eq!(lines[1]["tailrace"]["end"]["successor"], "0000000000000009");
 }
 
+/// Rule 24: what an agent passed over, as a pod asks, leaves its interval, and is no field.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_passed_over_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = disk(&dir, 16 << 20);
+    let rig = rig(RigOptions::new(Keep::Disk(Arc::clone(&queue)))).await;
+    let told: &[u8] =
+        br#"{"log.file.path":"/var/log/a","tailrace.passed_over":"0000000000000007:10-100"}"#;
+    let mut behind = chunk(7, b"one\n");
+    behind.start = 100;
+    behind.resume = Positions::at(100);
+    behind.meta = wire::meta_id(told);
+    // It speaks of another stream's bytes: none of its own.
+    let mut other = chunk(8, b"two\n");
+    other.start = 100;
+    other.resume = Positions::at(100);
+    other.meta = wire::meta_id(told);
+    let mut both = batch(vec![behind, other]);
+    both.metadata.push((wire::meta_id(told), told));
+    let answer = post(&rig, &both).await;
+    assert!(answer.chunks.iter().all(|it| it.status == Status::Ok));
+    let (queued, lines) = taken(&*queue).await;
+    assert_eq!(queued.meta.docs(), 3);
+    let trails = lines
+        .chunks(2)
+        .filter(|pair| pair[0]["create"]["_index"] == store::AUDIT_STREAM);
+    let trails: Vec<&serde_json::Value> = trails.map(|pair| &pair[1]).collect();
+    assert_eq!(trails.len(), 1, "{lines:?}");
+    assert_eq!(trails[0]["tailrace"]["stream"], "0000000000000007");
+    assert_eq!(trails[0]["tailrace"]["length"], 90);
+    assert_eq!(trails[0]["log"]["offset"], 10);
+    assert_eq!(
+        trails[0]["tailrace"]["dropped"]["rule"],
+        "annotation tailrace.io/exclude"
+    );
+    let text = serde_json::to_string(&lines).unwrap();
+    assert!(!text.contains("passed_over"), "{text}");
+}
+
 /// Rule 15: one node's token cannot write another's streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_speaks_for_its_own_node() {

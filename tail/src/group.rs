@@ -213,6 +213,14 @@ pub trait MetadataSource {
         Wishes::default()
     }
 
+    /// `metadata` for a group before which these bytes of a stream were passed over, as
+    /// [`Wishes::exclude`] asks: with it the receiver can tell them from lost ones. Each run of
+    /// bytes is told with one group, all tries of which have this metadata. As it is by default:
+    /// nobody is told.
+    fn passed_over(&mut self, metadata: &Arc<[u8]>, _stream: u64, _bytes: Range<u64>) -> Arc<[u8]> {
+        Arc::clone(metadata)
+    }
+
     /// What the receiver of the groups cuts events and chooses indices by, as bytes that only it
     /// understands. They are sealed with a group, and come again at each of its tries once one
     /// may have stored something, whatever the receiver at hand goes by then. `None` by default:

@@ -266,9 +266,14 @@ pub(crate) fn write_moving(stream: &Stream) -> Vec<u8> {
         }
     }
     w.mark(stream.marks.last);
-    // Records that end here have no such doubt: those of earlier versions, and nearly all others.
-    if stream.unsure_below > stream.acked.low() {
-        w.num(stream.unsure_below);
+    // Records that end here have neither: those of earlier versions, and nearly all others.
+    let has_doubt = stream.unsure_below > stream.acked.low();
+    if has_doubt || stream.passed_over.is_some() {
+        w.num(if has_doubt { stream.unsure_below } else { 0 });
+    }
+    if let Some(bytes) = &stream.passed_over {
+        w.num(bytes.start);
+        w.num(bytes.end);
     }
     w.0
 }
@@ -305,6 +310,9 @@ pub(crate) fn read_stream(handle: u64, fixed: &Fixed, moving: &[u8]) -> Option<S
     };
     if !r.0.is_empty() {
         stream.unsure_below = r.num()?;
+    }
+    if !r.0.is_empty() {
+        stream.pass_over(r.num()?..r.num()?);
     }
     stream.is_dirty = false;
     stream.is_journaled = true;
@@ -443,7 +451,7 @@ mod tests {
     proptest! {
         #[test]
         fn records_are_read_as_they_were_written(
-            n: u64, bound: u64, unsure_below: u64, lost: u8, eof: bool
+            n: u64, bound: u64, unsure_below: u64, lost: u8, eof: bool, passed_over: bool
         ) {
             let fixed = fixed(n);
             prop_assert_eq!(read_fixed(&write_fixed(&fixed)), Some(fixed.clone()));
@@ -455,12 +463,14 @@ mod tests {
             stream.phase = Phase::Vanished { unread: bound };
             stream.marks.last = Mark { end: bound, len: 1, hash: n };
             stream.unsure_below = unsure_below;
+            stream.passed_over = passed_over.then_some(n / 2..n / 2 + 1);
             let read = read_stream(n, &fixed, &write_moving(&stream)).unwrap();
             prop_assert_eq!(read.acked, stream.acked);
             prop_assert_eq!((read.sent, read.size, read.phase), (n, bound, stream.phase));
             prop_assert_eq!(read.marks.last, stream.marks.last);
             let has_doubt = unsure_below > stream.acked.low();
             prop_assert_eq!(read.unsure_below, if has_doubt { unsure_below } else { 0 });
+            prop_assert_eq!(read.passed_over, stream.passed_over);
             let metadata: Arc<[u8]> = b"{}".as_slice().into();
             let sealed = Sealed {
                 version: 1,

@@ -5,6 +5,7 @@ use crate::content::{Content, FileId};
 use crate::group::{Flush, Framing, GroupId, Positions, Source, StreamEnd};
 use crate::mark::{Head, Mark, Marks};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +63,9 @@ pub(crate) struct Stream {
     /// Bytes below may be stored already: sent by an agent whose journal is lost, or by an
     /// unanswered try of which a later one acknowledged a part (DELIVERY rule 11).
     pub(crate) unsure_below: u64,
+    /// Bytes that were passed over, as their pod asks, and of which no receiver has been told yet:
+    /// what comes next says so (DELIVERY rule 24).
+    pub(crate) passed_over: Option<Range<u64>>,
     /// The fixed part of the journal's record is outdated.
     pub(crate) is_dirty: bool,
     pub(crate) is_journaled: bool,
@@ -90,6 +94,7 @@ impl Stream {
             first_byte: None,
             lost: 0,
             unsure_below: 0,
+            passed_over: None,
             is_dirty: true,
             is_journaled: false,
         }
@@ -101,6 +106,18 @@ impl Stream {
             Phase::Live | Phase::Missing { .. } => self.size.saturating_sub(self.acked.low()),
             Phase::Vanished { .. } | Phase::Done => 0,
         }
+    }
+
+    /// Bytes are passed over, behind those before or anew.
+    pub(crate) fn pass_over(&mut self, bytes: Range<u64>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let start = match &self.passed_over {
+            Some(before) if before.end == bytes.start => before.start,
+            _ => bytes.start,
+        };
+        self.passed_over = Some(start..bytes.end);
     }
 
     /// Takes in a size that is not below the known one. `at`: when the last byte came.
@@ -215,6 +232,15 @@ impl Sequence {
         self.streams
             .iter()
             .position(|stream| stream.handle == handle)
+    }
+
+    /// Of a group's chunks, streams and starts, the first stream before whose chunk bytes were passed
+    /// over that no receiver has been told of. One group tells of one.
+    pub(crate) fn untold(&self, chunks: impl IntoIterator<Item = (usize, u64)>) -> Option<usize> {
+        chunks.into_iter().find_map(|(idx, start)| {
+            let passed_over = self.streams.get(idx)?.passed_over.as_ref()?;
+            (passed_over.end <= start).then_some(idx)
+        })
     }
 
     /// The first byte of a file after the `idx`th was seen then.

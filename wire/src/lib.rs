@@ -8,10 +8,12 @@
 mod decode;
 mod encode;
 pub mod http;
+mod passed_over;
 mod varint;
 
 pub use decode::{DecodeError, Limits, Problem, decode_answer, decode_batch};
 pub use encode::{BatchEncoder, encode_answer, encode_batch};
+pub use passed_over::PassedOver;
 
 /// Identity of a stream: one log file's life (DELIVERY rule 1). 64 bits of hash.
 pub type StreamId = u64;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Claim, Interval, Origin};
+use super::{Claim, Interval, Origin, PASSED_OVER};
 
 /// One interval that a document claims.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,12 +44,15 @@ pub fn rows(source: &Value) -> Vec<Row> {
             interval: interval(offset, 0),
         }];
     }
-    if tailrace.get("dropped").is_some_and(Value::is_object) {
-        let interval = interval(offset, length);
+    if let Some(dropped) = tailrace.get("dropped").filter(|it| it.is_object()) {
+        let claim = match dropped.get("rule").and_then(Value::as_str) {
+            Some(PASSED_OVER) => Claim::PassedOver,
+            _ => Claim::Dropped,
+        };
         return vec![Row {
             stream: stream.to_owned(),
-            claim: Claim::Dropped,
-            interval,
+            claim,
+            interval: interval(offset, length),
         }];
     }
     let parts = tailrace
@@ -141,6 +144,12 @@ mod tests {
         let dropped = json!({"tailrace": {"stream": "a", "length": 3, "dropped": {"rule": "x"}},
             "log": {"offset": 1}});
         assert_eq!(claimed(&dropped), [("a".into(), Claim::Dropped, 1, 4)]);
+        let passed_over = json!({"tailrace": {"stream": "a", "length": 3,
+            "dropped": {"rule": "annotation tailrace.io/exclude"}}, "log": {"offset": 1}});
+        assert_eq!(
+            claimed(&passed_over),
+            [("a".into(), Claim::PassedOver, 1, 4)]
+        );
         let end = json!({"tailrace": {"stream": "a", "length": 0, "end": {"size": 9, "unread": 2}},
             "log": {"offset": 9}});
         assert_eq!(

@@ -113,6 +113,7 @@ fn print(
         "records",
         "bytes",
         "dropped",
+        "excluded",
         "unread",
         "state",
     ]);
@@ -128,6 +129,7 @@ fn print(
             report.records.to_string(),
             report.bytes.to_string(),
             report.dropped.to_string(),
+            report.excluded.to_string(),
             report.unread.to_string(),
             state(report),
         ]);
@@ -139,7 +141,7 @@ fn print(
     let broken = reports.iter().filter(|report| !report.is_whole()).count();
     writeln!(
         out,
-        "{} streams, {documents} documents, {} bytes of log: {}; {} bytes dropped by rules, {} bytes vanished unread",
+        "{} streams, {documents} documents, {} bytes of log: {}; {} bytes dropped by rules, {} bytes excluded by pods, {} bytes vanished unread",
         reports.len(),
         sum(|report| report.bytes),
         if broken == 0 {
@@ -148,6 +150,7 @@ fn print(
             format!("{broken} streams with gaps or overlaps")
         },
         sum(|report| report.dropped),
+        sum(|report| report.excluded),
         sum(|report| report.unread),
     )?;
     Ok(())
@@ -188,6 +191,7 @@ fn as_json(report: &StreamReport) -> Value {
         "records": report.records,
         "bytes": report.bytes,
         "dropped": report.dropped,
+        "excluded": report.excluded,
         "unread": report.unread,
         "gaps": intervals(&report.gaps),
         "overlaps": intervals(&report.overlaps),

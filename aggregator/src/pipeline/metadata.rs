@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parsers::{ContextError, StreamContext};
-use wire::MetaId;
+use serde_json::{Map, Value};
+use wire::{MetaId, PassedOver};
 
 use super::route::{Place, Routers};
 
@@ -20,6 +21,8 @@ pub struct StreamMeta {
     pub routers: Routers,
     /// Kubernetes namespace, for the books; empty when there is none.
     pub namespace: String,
+    /// What the agent passed over, as the group says that comes with this object.
+    pub passed_over: Option<PassedOver>,
 }
 
 impl StreamMeta {
@@ -28,7 +31,8 @@ impl StreamMeta {
     /// # Errors
     /// When it is no object.
     pub fn new(json: &[u8], routers: &Routers) -> Result<Self, ContextError> {
-        let context = StreamContext::new(json)?;
+        let (json, passed_over) = apart(json);
+        let context = StreamContext::new(&json)?;
         let places = places(&context, routers);
         let namespace = context.get("kubernetes.namespace");
         let namespace = namespace.unwrap_or_default().to_owned();
@@ -37,6 +41,7 @@ impl StreamMeta {
             places,
             routers: Arc::clone(routers),
             namespace,
+            passed_over,
         })
     }
 
@@ -47,8 +52,26 @@ impl StreamMeta {
             places: places(&self.context, routers),
             routers: Arc::clone(routers),
             namespace: self.namespace.clone(),
+            passed_over: self.passed_over.clone(),
         }
     }
+}
+
+/// Takes what is no field of documents out of a metadata object.
+fn apart(json: &[u8]) -> (Cow<'_, [u8]>, Option<PassedOver>) {
+    let key = PassedOver::KEY.as_bytes();
+    // Few have it: the others are not read twice.
+    if !json.windows(key.len()).any(|part| part == key) {
+        return (Cow::Borrowed(json), None);
+    }
+    let Ok(mut object) = serde_json::from_slice::<Map<String, Value>>(json) else {
+        return (Cow::Borrowed(json), None);
+    };
+    let passed_over = object.remove(PassedOver::KEY);
+    let passed_over = passed_over.as_ref().and_then(Value::as_str);
+    let passed_over = passed_over.and_then(PassedOver::parse);
+    let json = Value::Object(object).to_string().into_bytes();
+    (Cow::Owned(json), passed_over)
 }
 
 fn places(context: &StreamContext, routers: &Routers) -> Vec<Place> {
@@ -169,6 +192,27 @@ mod tests {
                 "logs-kubernetes.container_logs-default".into()
             )]
         );
+    }
+
+    #[test]
+    fn what_was_passed_over_is_no_field() {
+        let read = |json: &str| StreamMeta::new(json.as_bytes(), &routers()).unwrap();
+        let meta = read(r#"{"kubernetes.namespace":"shop","tailrace.passed_over":"abc:1-2"}"#);
+        let expected = PassedOver {
+            stream: 0xabc,
+            bytes: 1..2,
+        };
+        assert_eq!(meta.passed_over, Some(expected));
+        assert_eq!(meta.namespace, "shop");
+        assert_eq!(meta.context.get(PassedOver::KEY), None);
+        assert_eq!(meta.placed(&routers()).passed_over, meta.passed_over);
+        for json in [
+            r#"{"tailrace.passed_over":"abc"}"#,
+            r#"{"tailrace.passed_over":7}"#,
+            r#"{"log.file.path":"/tailrace.passed_over"}"#,
+        ] {
+            assert_eq!(read(json).passed_over, None, "{json}");
+        }
     }
 
     #[test]

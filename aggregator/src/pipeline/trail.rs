@@ -1,8 +1,9 @@
 //! The audit trail: documents that say what became of bytes that are no record.
 //!
-//! Runs of records that rules dropped leave their intervals, and a finished stream leaves its
-//! size, so that an audit can tell intention from loss (DELIVERY rule 24). They go to a data stream
-//! of their own, [`store::AUDIT_STREAM`], out of the way of people who search logs.
+//! Runs of records that rules dropped, and bytes that an agent passed over as their pod asks, leave
+//! their intervals, and a finished stream leaves its size, so that an audit can tell intention from
+//! loss (DELIVERY rule 24). They go to a data stream of their own, [`store::AUDIT_STREAM`], out of the
+//! way of people who search logs.
 
 use std::sync::Arc;
 
@@ -201,6 +202,7 @@ mod tests {
             routers: [].into(),
             places: vec![],
             namespace: "shop".into(),
+            passed_over: None,
         });
         let mut dropped = DroppedRuns::default();
         dropped.interval(0, 0xabc, 100, 50, "noise", 3);

@@ -6,13 +6,15 @@
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::audit::PASSED_OVER;
 use crate::rules::EventRule;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parsers::{Outcome, Parser, RecordView, Tag};
-use wire::{Batch, Chunk, ChunkAck, Positions, Status, Suspect};
+use wire::{Batch, Chunk, ChunkAck, PassedOver, Positions, Status, Suspect};
 
 use super::fragment::Fragment;
 use super::metadata::{MetadataCache, StreamMeta};
@@ -351,6 +353,13 @@ impl Worker {
             .map(|age| now_ms.saturating_sub(age));
         let unparsed = suspect != Suspect::No;
         self.documents(&inputs, &metas, unparsed, doubt_since_ms, now_ms, processed);
+        if let Some((input, passed_over)) = passed_over(chunks, &metas) {
+            let Range { start, end } = passed_over.bytes;
+            let mut dropped = trail::DroppedRuns::default();
+            let stream = passed_over.stream;
+            dropped.interval(input, stream, start, end - start, PASSED_OVER, 0);
+            dropped.append(&metas, doubt_since_ms, now_ms, &mut processed.fragments);
+        }
         for (chunk, meta) in chunks.iter().zip(&metas) {
             if let Some(end) = &chunk.end {
                 for (output, fragment) in processed.fragments.iter_mut().enumerate() {
@@ -605,6 +614,18 @@ fn takes(refused: &HashSet<String>, place: &Place) -> bool {
             !refused.iter().any(|index| index.starts_with(prefix))
         }
     }
+}
+
+/// What was passed over before one of these chunks, which is told once for all of them.
+fn passed_over<'a>(
+    chunks: &[Chunk<'_>],
+    metas: &'a [Arc<StreamMeta>],
+) -> Option<(usize, &'a PassedOver)> {
+    let passed_over = metas.first()?.passed_over.as_ref()?;
+    let is_behind = |chunk: &Chunk<'_>| {
+        chunk.stream == passed_over.stream && chunk.start >= passed_over.bytes.end
+    };
+    Some((chunks.iter().position(is_behind)?, passed_over))
 }
 
 fn not_taken(chunks: &[Chunk<'_>], status: Status, processed: &mut Processed) {

@@ -16,7 +16,7 @@ use crate::content::read_exact_at;
 use crate::group::{Flush, Group, Positions, StreamEnd};
 use crate::mark::{MARK_LEN, Mark, Match};
 use crate::record;
-use crate::stream::{Phase, Rejections, Sealed, SealedChunk, Sequence};
+use crate::stream::{Phase, Rejections, Sealed, SealedChunk, Sequence, Stream};
 use crate::{FRAMING_VERSION, MetadataSource};
 use std::io;
 use std::ops::Range;
@@ -164,6 +164,15 @@ impl Tailer {
             let chunk = self.seal_chunk(sequence, draft, flush, base, out);
             chunks.extend(chunk);
         }
+        let untold = sequence.untold(drafts.iter().map(|draft| (draft.idx, draft.start)));
+        let known = match untold.and_then(|idx| sequence.streams.get(idx)) {
+            Some(Stream {
+                id: Some(id),
+                passed_over: Some(bytes),
+                ..
+            }) if !wishes.exclude => metadata.passed_over(&known, *id, bytes.clone()),
+            _ => known,
+        };
         self.keep_object(&known);
         let settings = metadata.settings();
         if let Some(settings) = &settings {
@@ -206,6 +215,12 @@ impl Tailer {
         let ends: Vec<Positions> = ends
             .map(|chunk| Positions::at(chunk.start + chunk.len))
             .collect();
+        for chunk in &sealed.chunks {
+            let idx = sequence.position(chunk.handle);
+            if let Some(stream) = idx.and_then(|idx| sequence.streams.get_mut(idx)) {
+                stream.pass_over(chunk.start..chunk.start + chunk.len);
+            }
+        }
         let n_bytes = sealed.bytes();
         if let Some(counters) = self.counters(sequence) {
             counters.bytes_excluded.inc_by(n_bytes);

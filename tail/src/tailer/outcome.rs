@@ -32,6 +32,7 @@ impl Tailer {
         };
         let now = self.now();
         self.with(slot, |tailer, sequence| {
+            tell(sequence);
             tailer.ack(sequence, positions, now)
         });
         self.reschedule(slot, now);
@@ -249,6 +250,19 @@ impl Tailer {
         if sealed.rejections.is_isolated {
             self.metrics.groups_isolated.dec();
         }
+    }
+}
+
+/// The receiver that has taken the sealed group has been told of what was passed over before it.
+fn tell(sequence: &mut Sequence) {
+    let told = sequence.sealed.as_ref().and_then(|sealed| {
+        let chunks = sealed.chunks.iter();
+        sequence.untold(
+            chunks.filter_map(|chunk| Some((sequence.position(chunk.handle)?, chunk.start))),
+        )
+    });
+    if let Some(stream) = told.and_then(|idx| sequence.streams.get_mut(idx)) {
+        stream.passed_over = None;
     }
 }
 

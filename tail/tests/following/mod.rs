@@ -346,6 +346,45 @@ fn what_is_excluded_is_passed_over_and_the_rest_comes_once() {
     assert_eq!(metrics.bytes_lost.get_or_create(&label).get(), 0);
 }
 
+/// An audit would take what was passed over for lost, were it not told (DELIVERY rule 24).
+#[test]
+fn what_was_passed_over_is_told_with_what_comes_next() {
+    let mut node = Node::new();
+    let mut writer = Writer::new(&node.log("a/0.log"), true, 1);
+    let size = |writer: &Writer| fs::metadata(&writer.path).unwrap().len();
+    let mut expected = Vec::new();
+    for round in 0..2 {
+        node.wishes.exclude = false;
+        writer.write(100);
+        node.settle();
+        let start = size(&writer);
+        node.wishes.exclude = true;
+        for _ in 0..3 {
+            writer.write(1000);
+            node.settle();
+        }
+        // Known over a restart.
+        node.tailer().commit().unwrap();
+        node.start();
+        node.settle();
+        let end = size(&writer);
+        assert_eq!(node.store.passed_over.len(), expected.len(), "not told yet");
+        node.wishes.exclude = false;
+        writer.write(20);
+        // Each try of a group tells the same.
+        let (group, bytes) = next_due(&mut node);
+        node.store.take(&group, &bytes);
+        node.tailer().failed(group.id, Failure::Unknown);
+        node.settle();
+        writer.write(20);
+        node.settle();
+        let stream = node.store.lines.keys().next().unwrap().0;
+        let note = format!("{stream}:{start}-{end}");
+        expected.extend([note.clone(), note]);
+        assert_eq!(node.store.passed_over, expected, "round {round}");
+    }
+}
+
 fn tail_namespace(name: &str) -> tail::Namespace {
     tail::Namespace {
         namespace: name.to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,9 @@ impl Clock for FakeClock {
     }
 }
 
+/// Behind it stands in metadata what was passed over.
+const PASSED_OVER: &str = " passed over ";
+
 /// Metadata that tells nothing but the path, and wishes that are the same for all.
 #[derive(Default)]
 pub(crate) struct PathOnly {
@@ -53,6 +57,11 @@ impl MetadataSource for PathOnly {
     fn wishes(&mut self, _: &Source) -> Wishes {
         self.wishes
     }
+
+    fn passed_over(&mut self, metadata: &Arc<[u8]>, stream: u64, bytes: Range<u64>) -> Arc<[u8]> {
+        let note = format!("{PASSED_OVER}{stream}:{}-{}", bytes.start, bytes.end);
+        [&metadata[..], note.as_bytes()].concat().into()
+    }
 }
 
 /// What an aggregator and its store hold: lines by (stream, offset), as ids would be.
@@ -61,6 +70,8 @@ pub(crate) struct Store {
     pub(crate) lines: BTreeMap<(u64, u64), Vec<u8>>,
     /// Lines of events whose parts came apart: (stream, offset) of a line, of its event's start.
     pub(crate) ends: HashMap<u64, tail::StreamEnd>,
+    /// What was passed over as the groups tell, a note for each group that tells.
+    pub(crate) passed_over: Vec<String>,
     pub(crate) hard_flushes: usize,
 }
 
@@ -68,6 +79,11 @@ impl Store {
     /// Frames a group as rule 6 and 7 say, with `E` as the start of an event and any other line
     /// as its continuation; stores what is complete and answers the positions.
     pub(crate) fn take(&mut self, group: &Group, bytes: &[u8]) -> Vec<Positions> {
+        let metadata = group.chunks.first().map(|chunk| &*chunk.metadata);
+        let metadata = String::from_utf8_lossy(metadata.unwrap_or_default());
+        if let Some((_, note)) = metadata.split_once(PASSED_OVER) {
+            self.passed_over.push(note.to_owned());
+        }
         let flush = group.chunks.last().map_or(Flush::None, |chunk| chunk.flush);
         let mut lines: Vec<(usize, u64, &[u8])> = Vec::new();
         for (at, chunk) in group.chunks.iter().enumerate() {

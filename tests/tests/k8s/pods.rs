@@ -207,6 +207,59 @@ fn annotations_steer_while_lines_come() {
     .unwrap();
 }
 
+/// DELIVERY rule 24: what was not carried on purpose is none that was lost.
+#[test]
+fn what_a_pod_excludes_for_a_while_is_no_gap() {
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "veil").unwrap();
+    namespace.allow().unwrap();
+    let mut scene = Scene::new("podveil", Server::shared().unwrap()).unwrap();
+    let (aggregator, agent) = stage(&scene, &namespace);
+    let spec = PodSpec::new("veiled", &["c"]);
+    let mut container = namespace.start(&mut scene, &spec).unwrap().remove(0);
+    let index = scene.data_stream();
+    lines(&mut container, "before", 20);
+    documents(&scene, &index, "message:before", 20);
+    let annotate = |text: &str| namespace.run(&["annotate", "pod", "veiled", text]);
+    let excluded = || {
+        let metrics = agent.metrics()?;
+        anyhow::Ok(metrics.count("tail_bytes_excluded_total", &[("namespace", "veil")]))
+    };
+    annotate("tailrace.io/exclude=true").unwrap();
+    wait::until_ok(LIMIT, "the annotation to be known", || {
+        lines(&mut container, "either", 1);
+        wait::let_pass(Duration::from_millis(200));
+        anyhow::ensure!(excluded()? > 0, "lines are still carried");
+        Ok(())
+    })
+    .unwrap();
+    lines(&mut container, "hidden", 500);
+    annotate("tailrace.io/exclude-").unwrap();
+    let mut n = 0;
+    wait::until_ok(LIMIT, "a line that is carried again", || {
+        n += 1;
+        lines(&mut container, "again", 1);
+        wait::let_pass(Duration::from_millis(200));
+        anyhow::ensure!(
+            scene.documents.count(&index, "message:again")? > 0,
+            "none of {n}"
+        );
+        Ok(())
+    })
+    .unwrap();
+    let config = aggregator.config_path().display().to_string();
+    let arguments = ["audit", "--config", &config, "--pod", "veiled", "--json"];
+    let report = wait::until_ok(LIMIT, "an audit without a gap", || {
+        let output = aggregator.command(&arguments)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        anyhow::ensure!(output.status.success(), "{said}");
+        Ok(serde_json::from_str::<Value>(&said)?)
+    })
+    .unwrap();
+    assert_eq!(report["gaps"], serde_json::json!([]), "{report}");
+    assert_eq!(report["excluded"], excluded().unwrap(), "{report}");
+}
+
 #[test]
 fn pods_that_are_gone_keep_their_fields_while_the_server_is_away() {
     let mut server = KubeApi::start().unwrap();
