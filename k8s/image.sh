@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Builds both images from static binaries. Uses buildah or docker when one of them works here;
-# else leaves the binaries and says how to go on.
+# Builds both images from static binaries, for this machine's architecture: amd64 or arm64. Uses buildah
+# or docker when one of them works here; else leaves the binaries and says how to go on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-target=x86_64-unknown-linux-gnu
+target=$(rustc -vV | sed -n 's/^host: //p')
+# An image is its binary and nothing else: what every node pulls stays small.
+most_of_agent=15000000
 out=${CARGO_TARGET_DIR:-$HOME/.cache/tailrace/target}
 # A target folder of its own for these flags, or each build would throw the other's work away.
 export CARGO_TARGET_DIR=$out/static RUSTFLAGS="-C target-feature=+crt-static"
@@ -17,6 +19,10 @@ for name in tailrace-agent tailrace-aggregator; do
   fi
   printf '%s  %s bytes, static\n' "$binaries/$name" "$(stat -c %s "$binaries/$name")"
 done
+if [ "$(stat -c %s "$binaries/tailrace-agent")" -gt "$most_of_agent" ]; then
+  echo "error: the agent has more than $most_of_agent bytes" >&2
+  exit 1
+fi
 recipe() { # name user
   printf 'FROM scratch\nCOPY %s /%s\n%sENTRYPOINT ["/%s"]\n' "$1" "$1" "$2" "$1"
 }
