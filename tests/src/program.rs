@@ -139,6 +139,8 @@ impl Program {
         command
             .arg("--config")
             .arg(self.config_path())
+            // As in their images, the system has no certificates of authorities.
+            .env("SSL_CERT_FILE", "/dev/null")
             .env("RUST_BACKTRACE", "1");
         self.faults().hand_to(&mut command);
         Process::start(self.name, &mut command, &self.log_path())

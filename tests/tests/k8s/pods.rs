@@ -386,6 +386,30 @@ fn without_rights_lines_flow_by_their_paths_until_there_are_some() {
     agent.terminate(wait::END).unwrap();
 }
 
+/// Most kubelets have a certificate that nobody signed. None runs here: that the API server refuses this
+/// account the kubelet's path shows that it was reached, and the token shown.
+#[test]
+fn a_kubelet_with_any_certificate_is_asked() {
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "anycert").unwrap();
+    let scene = Scene::new("podanycert", Server::shared().unwrap()).unwrap();
+    let aggregator = scene.start_aggregator().unwrap();
+    let mut setup = namespace.agent_setup(&scene, &aggregator.url()).unwrap();
+    for (_, value) in &mut setup.more {
+        let any = "metadata: kubelet, accept_any_certificate: true";
+        *value = value.replace("metadata: watch", any);
+    }
+    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+    let told = wait::until(LIMIT, "the kubelet's answer", || {
+        let log = agent.log_text();
+        let mut lines = log.lines();
+        let told = lines.find(|line| line.contains("cannot learn of the node's pods"));
+        told.map(str::to_owned)
+    });
+    let told = told.unwrap();
+    assert!(told.contains("serviceaccount:anycert:agent"), "{told}");
+}
+
 #[test]
 fn labels_of_namespaces_come_once_they_may_be_read() {
     let server = KubeApi::shared().unwrap();
