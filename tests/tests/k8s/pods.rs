@@ -12,6 +12,7 @@ use tests::{
         KubeApi,
         node::{Namespace, PodSpec},
     },
+    proxy::Proxy,
     scene::Scene,
     server::Server,
     verdict::{field, text},
@@ -384,6 +385,54 @@ fn without_rights_lines_flow_by_their_paths_until_there_are_some() {
         "{found:?}"
     );
     agent.terminate(wait::END).unwrap();
+}
+
+/// What happens while the watch is cut is known when it is back; lines wait for it.
+#[test]
+fn a_watch_that_is_cut_misses_no_pod() {
+    let server = KubeApi::shared().unwrap();
+    let namespace = Namespace::new(server, "cutwatch").unwrap();
+    namespace.allow().unwrap();
+    let proxy = Proxy::start(server.port()).unwrap();
+    let mut scene = Scene::new("podcut", Server::shared().unwrap()).unwrap();
+    let aggregator = scene.start_aggregator().unwrap();
+    let mut setup = namespace.agent_setup(&scene, &aggregator.url()).unwrap();
+    let through = format!("https://127.0.0.1:{}", proxy.port());
+    for (_, value) in &mut setup.more {
+        *value = value.replace(&server.url(), &through);
+    }
+    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
+    wait::until_ok(LIMIT, "the pods to be known", || {
+        let up = agent.metrics()?.count("agent_kubernetes_up", &[]);
+        anyhow::ensure!(up == 1, "they are not");
+        Ok(())
+    })
+    .unwrap();
+    let index = scene.data_stream();
+    let before = proxy.connections();
+    // Cut alone, and with nobody there for a while.
+    for is_away in [false, true] {
+        match is_away {
+            true => proxy.refuse(),
+            false => proxy.cut(),
+        }
+        let name = format!("away-{is_away}");
+        let spec = PodSpec::new(&name, &["c"]).labels(&format!("{{of: {name}}}"));
+        let mut container = namespace.start(&mut scene, &spec).unwrap().remove(0);
+        let said = format!("said{is_away}");
+        lines(&mut container, &said, 3);
+        if is_away {
+            wait::let_pass(Duration::from_secs(2));
+            proxy.accept().unwrap();
+        }
+        let found = documents(&scene, &index, &format!("message:{said}"), 3);
+        let is_own = |it: &Value| text(it, "kubernetes.labels.of") == name;
+        assert!(found.iter().all(is_own), "{found:?}");
+        namespace.delete(&name).unwrap();
+    }
+    let metrics = agent.metrics().unwrap();
+    assert_eq!(metrics.count("agent_kubernetes_unknown_pods_total", &[]), 0);
+    assert!(proxy.connections() >= before + 2);
 }
 
 /// Most kubelets have a certificate that nobody signed. None runs here: that the API server refuses this
