@@ -513,3 +513,37 @@ async fn calendar_days_follow_the_clock() {
         .unwrap();
     assert_eq!(buckets.len(), 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calendar_hours_follow_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // Every half hour, over the night in which Lord Howe's clocks go from 02:00 to 02:30.
+    let start: jiff::Timestamp = "2026-10-03T13:00:00Z".parse().unwrap();
+    let documents: Vec<(String, Value)> = (0..8)
+        .map(|half| {
+            let at = start + jiff::SignedDuration::from_mins(30 * half);
+            (format!("h{half}"), json!({"@timestamp": at.to_string()}))
+        })
+        .collect();
+    assert_eq!(create(&store, &documents).await, [201; 8]);
+    let body = json!({"size": 0, "aggs": {"hours": {"date_histogram": {
+        "field": "@timestamp", "calendar_interval": "hour", "time_zone": "Australia/Lord_Howe",
+    }}}});
+    let answer = store.search(INDEX, &body).await.unwrap();
+    let buckets = answer["aggregations"]["hours"]["buckets"]
+        .as_array()
+        .unwrap();
+    let found: Vec<Value> = buckets
+        .iter()
+        .map(|hour| json!([hour["key_as_string"], hour["doc_count"]]))
+        .collect();
+    // The hour of 01:00 lasts until 03:00, and is followed by no empty one.
+    let expected = [
+        json!(["2026-10-03T23:00:00.000+10:30", 1]),
+        json!(["2026-10-04T00:00:00.000+10:30", 2]),
+        json!(["2026-10-04T01:00:00.000+10:30", 3]),
+        json!(["2026-10-04T03:00:00.000+11:00", 2]),
+    ];
+    assert_eq!(found, expected);
+}

@@ -476,7 +476,7 @@ fn calendar_interval(text: &str, body: &Value, zone: &TimeZone) -> Option<Interv
     let unit = match text {
         "second" | "1s" => return fixed(1_000, 0),
         "minute" | "1m" => return fixed(60_000, 0),
-        "hour" | "1h" => return fixed(3_600_000, 0),
+        "hour" | "1h" => CalendarUnit::Hour,
         "day" | "1d" => CalendarUnit::Day,
         "week" | "1w" => CalendarUnit::Week,
         "month" | "1M" => CalendarUnit::Month,
@@ -484,10 +484,11 @@ fn calendar_interval(text: &str, body: &Value, zone: &TimeZone) -> Option<Interv
         "year" | "1y" => CalendarUnit::Year,
         _ => return None,
     };
-    // Where the clock never changes all days are as long, and counting in steps is quicker. The
-    // bounds that a calendar rounds are left to it.
+    // Where the clock never changes all days and hours are as long, and counting in steps is
+    // quicker. The bounds that a calendar rounds are left to it.
     let is_even = zone.to_fixed_offset().is_ok() && !body["hard_bounds"].is_object();
     match unit {
+        CalendarUnit::Hour if is_even => fixed(3_600_000, 0),
         CalendarUnit::Day if is_even => fixed(86_400_000, 0),
         // Weeks begin on Monday; the epoch was a Thursday.
         CalendarUnit::Week if is_even => fixed(604_800_000, 4 * 86_400_000),

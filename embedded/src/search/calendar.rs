@@ -1,8 +1,8 @@
-//! Days, weeks, months, quarters and years of a time zone.
+//! Hours, days, weeks, months, quarters and years of a time zone.
 //!
 //! tantivy counts in steps of one length. So each time becomes the number of the bucket that holds
 //! it, tantivy counts the numbers, and the answer turns them into times again: a month has its own
-//! length then, and a day the one that the clock gives it.
+//! length then, and a day or an hour the one that the clock gives it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,18 @@ use crate::writer::nanos;
 
 /// 1970-01-05 was a Monday, and so was three days before the epoch.
 const MONDAY: i64 = 3;
+/// Seconds of an hour.
+const HOUR: i64 = 3_600;
+/// Runs that are remembered of a segment. Documents with more of them than an answer may have
+/// buckets are refused in the end.
+const MAX_RUNS: usize = super::aggs::MAX_BUCKETS as usize;
 
 /// What a bucket spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CalendarUnit {
+    /// It begins wherever the clock shows a whole hour. Where the clock goes half an hour on or
+    /// back (Lord Howe Island) one is longer.
+    Hour,
     Day,
     Week,
     Month,
@@ -29,7 +37,7 @@ pub(crate) enum CalendarUnit {
     Year,
 }
 
-/// Buckets of a calendar, numbered without gaps.
+/// Buckets of a calendar, numbered in their order. A number that no unit has is an empty bucket.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     unit: CalendarUnit,
@@ -57,6 +65,7 @@ impl Calendar {
         let (year, month) = (i64::from(date.year()), i64::from(date.month()) - 1);
         let days = || date.duration_since(epoch()).as_secs().div_euclid(86_400);
         match self.unit {
+            CalendarUnit::Hour => self.hour_before(second_of(at)).div_euclid(HOUR),
             CalendarUnit::Day => days(),
             CalendarUnit::Week => (days() + MONDAY).div_euclid(7),
             CalendarUnit::Month => year * 12 + month,
@@ -68,6 +77,10 @@ impl Calendar {
     /// The first moment of a unit, whatever the offset.
     pub(crate) fn unit_start(&self, number: i64) -> Option<Timestamp> {
         let date = match self.unit {
+            CalendarUnit::Hour => {
+                let second = self.hour_from(number.checked_mul(HOUR)?)?;
+                return Timestamp::from_second(second).ok();
+            }
             CalendarUnit::Day => day(number)?,
             CalendarUnit::Week => day(number.checked_mul(7)?.checked_sub(MONDAY)?)?,
             CalendarUnit::Month => first_of(number.div_euclid(12), number.rem_euclid(12))?,
@@ -77,6 +90,43 @@ impl Calendar {
         // Where the clock passes over midnight, the day begins with the change.
         let start = date.to_zoned(self.zone.clone()).ok()?;
         Some(start.timestamp())
+    }
+
+    /// The last second, not after this one, at which the clock shows a whole hour. Its number is
+    /// that of UTC's hour: no two are in one of those, in all time zones and since there are any,
+    /// but for a night of 2006 in Colombo, of which two hours are one bucket.
+    fn hour_before(&self, second: i64) -> i64 {
+        let mut second = second;
+        loop {
+            let start = second - self.clock(second).rem_euclid(HOUR);
+            // Before a change of the clock that lies between it has shown another hour.
+            let later = Timestamp::from_second(second + 1).ok();
+            let change = later.and_then(|later| self.zone.preceding(later).next());
+            match change.map(|change| change.timestamp().as_second()) {
+                Some(change) if change > start => second = change - 1,
+                _ => return start,
+            }
+        }
+    }
+
+    /// The first second, not before this one, at which the clock shows a whole hour.
+    fn hour_from(&self, second: i64) -> Option<i64> {
+        let mut second = second;
+        loop {
+            let start = second.checked_add((-self.clock(second)).rem_euclid(HOUR))?;
+            let at = Timestamp::from_second(second).ok()?;
+            let change = self.zone.following(at).next();
+            match change.map(|change| change.timestamp().as_second()) {
+                Some(change) if change <= start => second = change,
+                _ => return Some(start),
+            }
+        }
+    }
+
+    /// What the clock shows, in seconds since it showed the beginning of 1970.
+    fn clock(&self, second: i64) -> i64 {
+        let at = Timestamp::from_second(second);
+        second + at.map_or(0, |at| i64::from(self.zone.to_offset(at).seconds()))
     }
 
     /// The number of the bucket that holds a time.
@@ -115,6 +165,12 @@ impl Calendar {
         };
         run.contains(at).then_some(run)
     }
+}
+
+/// The second that a time is in.
+fn second_of(at: Timestamp) -> i64 {
+    // Both parts of a time before the epoch are negative.
+    at.as_second() - i64::from(at.subsec_nanosecond() < 0)
 }
 
 fn epoch() -> Date {
@@ -195,6 +251,9 @@ impl Numbers {
             Some(run) => run,
             None => match self.calendar.run(at) {
                 Some(run) => {
+                    if self.known.len() == MAX_RUNS {
+                        self.known.clear();
+                    }
                     self.known.insert(run.from, run);
                     run
                 }
@@ -237,7 +296,8 @@ mod tests {
 
     use super::*;
 
-    const UNITS: [CalendarUnit; 5] = [
+    const UNITS: [CalendarUnit; 6] = [
+        CalendarUnit::Hour,
         CalendarUnit::Day,
         CalendarUnit::Week,
         CalendarUnit::Month,
@@ -250,11 +310,22 @@ mod tests {
         TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
     }
 
+    /// As Australia/Lord_Howe since 2008: summer is half an hour.
+    fn lord_howe() -> TimeZone {
+        TimeZone::posix("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0").unwrap()
+    }
+
     fn bucket_of(calendar: &Calendar, at: &str) -> (String, i64) {
+        let (from, minutes) = minutes_of(calendar, at);
+        (from, minutes / 60)
+    }
+
+    /// Where the bucket of a time begins, and how many minutes it has.
+    fn minutes_of(calendar: &Calendar, at: &str) -> (String, i64) {
         let at: Timestamp = at.parse().unwrap();
         let (from, to) = calendar.bounds_ms(calendar.number(nanos(at))).unwrap();
         let from_text = Timestamp::from_millisecond(from).unwrap().to_string();
-        (from_text, (to - from) / 3_600_000)
+        (from_text, (to - from) / 60_000)
     }
 
     #[test]
@@ -298,6 +369,106 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_begins_where_the_clock_shows_one() {
+        // The clock goes from 02:00 to 02:30 at 15:30Z on 3 October, and from 02:00 back to 01:30
+        // at 15:00Z on 4 April: the hour of 01:00 goes on until 03:00, and until the second 02:00.
+        let lord_howe = Calendar::new(CalendarUnit::Hour, lord_howe(), 0);
+        // At 00:01 the clock goes back to 23:01: what was 00:00 goes on until there is another one.
+        let zone = TimeZone::posix("NST3:30NDT,M3.2.0/0:01,M11.1.0/0:01").unwrap();
+        let st_johns = Calendar::new(CalendarUnit::Hour, zone, 0);
+        let berlin = Calendar::new(CalendarUnit::Hour, berlin(), 0);
+        for (hours, at, start, minutes) in [
+            (
+                &lord_howe,
+                "2026-10-03T13:29:59Z",
+                "2026-10-03T12:30:00Z",
+                60,
+            ),
+            (
+                &lord_howe,
+                "2026-10-03T14:30:00Z",
+                "2026-10-03T14:30:00Z",
+                90,
+            ),
+            (
+                &lord_howe,
+                "2026-10-03T15:45:00Z",
+                "2026-10-03T14:30:00Z",
+                90,
+            ),
+            (
+                &lord_howe,
+                "2026-10-03T16:00:00Z",
+                "2026-10-03T16:00:00Z",
+                60,
+            ),
+            (
+                &lord_howe,
+                "2026-04-04T13:59:59Z",
+                "2026-04-04T13:00:00Z",
+                60,
+            ),
+            (
+                &lord_howe,
+                "2026-04-04T14:00:00Z",
+                "2026-04-04T14:00:00Z",
+                90,
+            ),
+            (
+                &lord_howe,
+                "2026-04-04T15:00:00Z",
+                "2026-04-04T14:00:00Z",
+                90,
+            ),
+            (
+                &lord_howe,
+                "2026-04-04T15:29:59.999Z",
+                "2026-04-04T14:00:00Z",
+                90,
+            ),
+            (
+                &lord_howe,
+                "2026-04-04T15:30:00Z",
+                "2026-04-04T15:30:00Z",
+                60,
+            ),
+            (
+                &st_johns,
+                "2010-11-07T02:29:59Z",
+                "2010-11-07T01:30:00Z",
+                60,
+            ),
+            (
+                &st_johns,
+                "2010-11-07T02:45:00Z",
+                "2010-11-07T02:30:00Z",
+                60,
+            ),
+            (
+                &st_johns,
+                "2010-11-07T03:30:00Z",
+                "2010-11-07T03:30:00Z",
+                60,
+            ),
+            (&berlin, "2026-10-25T00:59:59Z", "2026-10-25T00:00:00Z", 60),
+            (&berlin, "2026-10-25T01:00:00Z", "2026-10-25T01:00:00Z", 60),
+            (
+                &berlin,
+                "1969-12-31T23:59:59.5Z",
+                "1969-12-31T23:00:00Z",
+                60,
+            ),
+        ] {
+            let found = minutes_of(hours, at);
+            assert_eq!(found, (start.to_owned(), minutes), "{at}");
+        }
+        // No hour begins in UTC's hour of 15:00 on 3 October.
+        let number = lord_howe.number(nanos("2026-10-03T15:00:00Z".parse().unwrap()));
+        let (from, to) = lord_howe.bounds_ms(number + 1).unwrap();
+        assert_eq!(from, to);
+    }
+
+    #[test]
     fn a_day_without_midnight_begins_with_the_change() {
         let zone = TimeZone::posix("<-03>3<-02>,M11.1.0/0,M2.3.0/0").unwrap();
         let days = Calendar::new(CalendarUnit::Day, zone, 0);
@@ -324,8 +495,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_is_in_its_bucket(at in any::<i64>(), unit in 0_usize..5, offset in -9_i64..9) {
-            let calendar = Calendar::new(UNITS[unit], berlin(), offset * 10_000_000);
+        fn a_time_is_in_its_bucket(
+            at in any::<i64>(), unit in 0_usize..6, offset in -9_i64..9, is_berlin in any::<bool>(),
+        ) {
+            let zone = if is_berlin { berlin() } else { lord_howe() };
+            let calendar = Calendar::new(UNITS[unit], zone, offset * 10_000_000);
             let number = calendar.number(at);
             let (from, to) = calendar.bounds_ms(number).unwrap();
             let at = at.div_euclid(1_000_000);
