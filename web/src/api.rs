@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, Asker, Role, check_same_origin};
 use crate::body::{Body, json as answer, typed};
+use crate::gzip;
 use crate::metrics::{Limit, Metrics};
 use crate::params::{Params, decode_segment};
 use crate::pipeline::Pipeline;
@@ -106,14 +107,19 @@ impl Api {
         B::Error: std::fmt::Display,
     {
         let is_head = request.method() == Method::HEAD;
+        let takes_gzip = gzip::is_taken(request.headers());
         let asked = self.metrics.request(request.uri().path());
         let result = self.clone().route(request, peer).await;
         let mut response = result.unwrap_or_else(|problem| problem.response());
+        if takes_gzip && !is_head {
+            response = gzip::pack(response).await;
+        }
         let headers = response.headers_mut();
         for (name, value) in [
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
             (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::VARY, "accept-encoding"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -190,7 +196,7 @@ impl Api {
         let call = Call {
             media_type: header(header::CONTENT_TYPE),
             encoding: header(header::CONTENT_ENCODING),
-            accept_encoding: header(header::ACCEPT_ENCODING),
+            takes_gzip: gzip::is_taken(&head.headers),
             if_none_match: header(header::IF_NONE_MATCH),
             idempotency_key: header(HeaderName::from_static("idempotency-key")),
             method,
@@ -212,7 +218,7 @@ impl Api {
         only(&call.method, &[Method::GET])?;
         Ok(crate::assets::serve(
             &path,
-            call.accept_encoding.as_deref(),
+            call.takes_gzip,
             call.if_none_match.as_deref(),
         ))
     }
@@ -267,7 +273,7 @@ impl Api {
             }
             ["export"] => {
                 get()?;
-                self.export(params, &call.asker).await
+                self.export(params, &call.asker, call.takes_gzip).await
             }
             ["fields"] => {
                 get()?;
@@ -535,7 +541,7 @@ pub(crate) struct Call {
     pub(crate) media_type: Option<String>,
     pub(crate) idempotency_key: Option<String>,
     encoding: Option<String>,
-    accept_encoding: Option<String>,
+    takes_gzip: bool,
     if_none_match: Option<String>,
 }
 

@@ -2,24 +2,23 @@
 //! for ever; any other address is the page itself, which reads it.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use flate2::Compression;
 use hyper::{Response, StatusCode, header};
 
 use crate::body::{Body, full};
+use crate::gzip::{gzip, is_text};
 use crate::problem::Problem;
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
-
-/// Compressed files below this are hardly smaller.
-const MIN_GZIP: usize = 512;
 
 struct Asset {
     plain: &'static [u8],
     gzip: Option<Bytes>,
     media_type: &'static str,
+    /// A weak one, as it stands for the bytes plain and packed.
     tag: String,
 }
 
@@ -38,28 +37,18 @@ fn assets() -> &'static HashMap<&'static str, Asset> {
                     .map(|byte| format!("{byte:02x}"))
                     .collect();
                 let media_type = media_type(path);
-                let is_text = media_type.starts_with("text/")
-                    || media_type.contains("json")
-                    || media_type.contains("svg");
                 let asset = Asset {
                     plain,
-                    gzip: (is_text && plain.len() >= MIN_GZIP)
-                        .then(|| gzip(plain))
+                    gzip: is_text(media_type)
+                        .then(|| gzip(plain, Compression::best()))
                         .flatten(),
                     media_type,
-                    tag: format!("\"{short}\""),
+                    tag: format!("W/\"{short}\""),
                 };
                 (*path, asset)
             })
             .collect()
     })
-}
-
-fn gzip(plain: &[u8]) -> Option<Bytes> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(plain).ok()?;
-    let packed = encoder.finish().ok()?;
-    (packed.len() < plain.len()).then(|| packed.into())
 }
 
 fn media_type(path: &str) -> &'static str {
@@ -84,11 +73,7 @@ const NO_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">
      The <a href=\"/api/v1/openapi.yaml\">API</a> is here.</p></html>";
 
 /// The file at `path`; the page itself for addresses that are no file.
-pub(crate) fn serve(
-    path: &str,
-    accept_encoding: Option<&str>,
-    if_none_match: Option<&str>,
-) -> Response<Body> {
+pub(crate) fn serve(path: &str, takes_gzip: bool, if_none_match: Option<&str>) -> Response<Body> {
     let name = path.trim_start_matches('/');
     let known = assets().get(name);
     // A missing script must not be the page: the browser would run it.
@@ -113,13 +98,13 @@ pub(crate) fn serve(
     } else {
         "no-cache"
     };
-    let takes_gzip = accept_encoding.is_some_and(|text| {
-        text.split(',')
-            .any(|one| one.trim().split(';').next() == Some("gzip"))
-    });
     let gzip = asset.gzip.as_ref().filter(|_| takes_gzip);
-    let is_known =
-        if_none_match.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == asset.tag));
+    // A proxy may have made a strong tag of it.
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let is_known = if_none_match.is_some_and(|tags| {
+        tags.split(',')
+            .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(&asset.tag))
+    });
     let mut response = Response::new(match (is_known, gzip) {
         (true, _) => full(Bytes::new()),
         (false, Some(packed)) => full(packed.clone()),
@@ -137,7 +122,6 @@ pub(crate) fn serve(
     put(header::CONTENT_TYPE, asset.media_type);
     put(header::CACHE_CONTROL, cache);
     put(header::ETAG, &asset.tag);
-    put(header::VARY, "accept-encoding");
     if gzip.is_some() && !is_known {
         put(header::CONTENT_ENCODING, "gzip");
     }
@@ -156,7 +140,41 @@ mod tests {
             ("/explore", 200),
             ("/", 200),
         ] {
-            assert_eq!(serve(path, None, None).status(), status, "{path}");
+            assert_eq!(serve(path, false, None).status(), status, "{path}");
+        }
+    }
+
+    #[test]
+    fn files_are_packed_and_kept_by_their_name() {
+        let is_script = |path: &&str| path.starts_with("assets/") && path.ends_with(".js");
+        let script = assets().keys().copied().find(is_script).unwrap();
+        for (path, cache) in [
+            (format!("/{script}"), "public, max-age=31536000, immutable"),
+            ("/".to_owned(), "no-cache"),
+            ("/explore".to_owned(), "no-cache"),
+        ] {
+            let plain = serve(&path, false, None);
+            assert_eq!(plain.headers()[header::CACHE_CONTROL], cache, "{path}");
+            assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
+            let packed = serve(&path, true, None);
+            let is_packed =
+                |it: &Response<Body>| it.headers().contains_key(header::CONTENT_ENCODING);
+            assert!(is_packed(&packed), "{path}");
+            let tag = packed.headers()[header::ETAG].to_str().unwrap();
+            assert_eq!(plain.headers()[header::ETAG], tag);
+            for (given, status) in [
+                (tag, 304),
+                (tag.trim_start_matches("W/"), 304),
+                (&format!("\"other\", {tag}"), 304),
+                ("*", 304),
+                ("\"other\"", 200),
+            ] {
+                let answer = serve(&path, true, Some(given));
+                assert_eq!(answer.status(), status, "{given}");
+                assert_eq!(is_packed(&answer), status == 200, "{given}");
+                assert_eq!(answer.headers()[header::CACHE_CONTROL], cache);
+                assert_eq!(answer.headers()[header::ETAG], tag);
+            }
         }
     }
 }

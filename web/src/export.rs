@@ -10,6 +10,7 @@ use crate::api::Api;
 use crate::body::{Body, Feed, stream};
 use crate::context::field_value;
 use crate::fields::plain;
+use crate::gzip::Packer;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::query::field_for_values;
@@ -96,6 +97,7 @@ impl Api {
         self: Arc<Self>,
         params: Option<&str>,
         asker: &Asker,
+        takes_gzip: bool,
     ) -> Result<Response<Body>, Problem> {
         let known = ["q", "from", "to", "tz", "format", "fields", "limit", "sort"];
         let params = Params::new(params, &known)?;
@@ -130,7 +132,8 @@ impl Api {
         // The first page before the head: what is wrong with the query is said with a status.
         let first = self.page(&body, limit, None).await?;
         let (feed, answer) = stream();
-        tokio::spawn(async move { self.feed(feed, body, format, limit, first).await });
+        let packer = takes_gzip.then(Packer::new);
+        tokio::spawn(async move { self.feed(feed, packer, body, format, limit, first).await });
         let mut response = Response::new(answer);
         let headers = response.headers_mut();
         headers.insert(
@@ -139,6 +142,10 @@ impl Api {
         );
         if let Ok(value) = format!("attachment; filename=\"{name}\"").parse() {
             headers.insert(header::CONTENT_DISPOSITION, value);
+        }
+        if takes_gzip {
+            let gzip = header::HeaderValue::from_static("gzip");
+            headers.insert(header::CONTENT_ENCODING, gzip);
         }
         Ok(response)
     }
@@ -158,7 +165,15 @@ impl Api {
     }
 
     /// Ends when all is sent, the reader is gone, the store fails, or the program stops.
-    async fn feed(&self, feed: Feed, body: Value, format: Format, limit: usize, first: Value) {
+    async fn feed(
+        &self,
+        feed: Feed,
+        mut packer: Option<Packer>,
+        body: Value,
+        format: Format,
+        limit: usize,
+        first: Value,
+    ) {
         let mut stop = self.stop.clone();
         let mut left = limit;
         let mut page = first;
@@ -175,11 +190,14 @@ impl Api {
             let after = found.last().map(|last| last["sort"].clone());
             let is_last = found.len() < PAGE || left == 0;
             let n_found = found.len();
-            if !feed.send(std::mem::take(&mut out)).await {
+            if !send(&feed, &mut packer, std::mem::take(&mut out)).await {
                 return;
             }
             self.metrics.exported(n_found);
             let Some(after) = after.filter(|_| !is_last) else {
+                if let Some(packer) = packer {
+                    feed.send(packer.end()).await;
+                }
                 return feed.end();
             };
             let next = tokio::select! {
@@ -191,12 +209,24 @@ impl Api {
                 Ok(next) => page = next,
                 Err(problem) => {
                     format.append_error(&problem, &mut out);
-                    feed.send(out).await;
+                    send(&feed, &mut packer, out).await;
                     return;
                 }
             }
         }
     }
+}
+
+/// Sends a piece, packed where there is a packer. False when the reader is gone.
+async fn send(feed: &Feed, packer: &mut Option<Packer>, piece: Vec<u8>) -> bool {
+    let Some(packing) = packer.take() else {
+        return feed.send(piece).await;
+    };
+    let Some((packing, piece)) = packing.piece(piece).await else {
+        return false;
+    };
+    *packer = Some(packing);
+    feed.send(piece).await
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod elastic;
 mod export;
 mod fields;
 mod grafana;
+mod gzip;
 mod histogram;
 mod logs;
 mod metrics;

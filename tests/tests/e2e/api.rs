@@ -1,7 +1,7 @@
 //! The API over a real store: every line that went in is found, counted, exported and tailed, once.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -184,6 +184,49 @@ fn every_line_is_on_one_page_and_in_every_count() {
     assert_eq!(rows.next(), Some("service.name,message"));
     assert_eq!(rows.next(), Some("checkout,order 0 took 0ms"));
     assert_eq!(text.matches("\r\n").count(), LINES + 1);
+}
+
+/// The answer to a client that takes gzip: its head, and its body taken apart.
+fn ask_packed(http: &Http, path: &str) -> (String, String) {
+    let address = http.url().replace("http://", "");
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let head = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\naccept-encoding: gzip\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap() + 4;
+    let (head, body) = answer.split_at(end);
+    let head = String::from_utf8(head.to_vec()).unwrap().to_lowercase();
+    assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+    assert!(head.contains("vary: accept-encoding\r\n"), "{head}");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(body)
+        .read_to_string(&mut text)
+        .unwrap();
+    (head, text)
+}
+
+#[test]
+fn answers_come_in_gzip_to_those_who_take_it() {
+    let (_scene, aggregator) = lines_of("apigzip", "");
+    let http = aggregator.http();
+    let (_, page) = ask_packed(&http, "/api/v1/search?from=1h&size=200");
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let plain = http.get_json("/api/v1/search?from=1h&size=200").unwrap();
+    assert_eq!(page["hits"].as_array().unwrap().len(), 200);
+    assert_eq!(page["hits"], plain["hits"]);
+    let export = "/api/v1/export?from=1h&limit=100000&sort=asc";
+    let (_, lines) = ask_packed(&http, export);
+    assert_eq!(lines.lines().count(), LINES);
+    assert_eq!(lines, http.get(export).unwrap().text());
+    let (_, found) = ask_packed(&http, "/es/_search?size=50");
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["hits"]["hits"].as_array().unwrap().len(), 50);
+    let (head, page) = ask_packed(&http, "/explore");
+    assert!(page.contains("<script"), "{page}");
+    assert!(head.contains("cache-control: no-cache\r\n"), "{head}");
+    assert!(head.contains("etag: w/\""), "{head}");
 }
 
 #[test]
@@ -593,7 +636,6 @@ pub(crate) fn new_token(aggregator: &Aggregator) -> (String, String) {
 
 /// A request with a bearer token; status and JSON.
 pub(crate) fn ask(http: &Http, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
-    use std::io::Read as _;
     let address = http.url().replace("http://", "");
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
