@@ -1,7 +1,8 @@
 #!/bin/bash
 # The web page: checks its types, runs its unit tests and builds it, in a copy outside the checkout.
 # `build` puts what was built into web/dist/ and config/dashboards/; `check` fails when that differs
-# from what is there. `browser URL` tests the page of the aggregator at URL in Chromium.
+# from what is there. `browser URL` tests the page of the aggregator at URL in Chromium; more arguments
+# pick files of tests by parts of their names.
 set -eu
 mode=${1:-check}
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,7 +27,7 @@ if [ "$mode" = browser ]; then
     CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)} ||
         { echo "no Chromium here: install it (Debian: chromium), or name it by CHROMIUM" >&2; exit 1; }
     export CHROMIUM
-    exec npx --no-install vitest run --config test/vitest.config.ts
+    exec npx --no-install vitest run --config test/vitest.config.ts "${@:3}"
 fi
 npx --no-install tsc --noEmit
 npx --no-install vitest run --reporter dot
@@ -51,7 +52,7 @@ check)
     fi
     ;;
 *)
-    echo "usage: $0 build|check|browser URL" >&2
+    echo "usage: $0 build|check|browser URL [FILE...]" >&2
     exit 2
     ;;
 esac

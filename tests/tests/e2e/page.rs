@@ -1,9 +1,50 @@
 //! The web page in Chromium, served by a real aggregator over a real store. The cases are those of
 //! `web/page/test`; this starts what they need and shows what they say.
 
-use std::{path::Path, process::Command};
+use std::io::Write as _;
+use std::{path::Path, process::Command, time::Duration};
 
-use tests::{aggregator::Aggregator, scene::Scene, server::Server};
+use bench::{
+    kubelet::{Container, Kubelet},
+    stamp::{Civil, wall_ns},
+};
+use tests::{
+    agent::{Agent, AgentSetup},
+    aggregator::{Aggregator, AggregatorSetup},
+    scene::Scene,
+    scratch::Scratch,
+    server::Server,
+    wait,
+};
+
+/// Lines that the page is tried over when `PAGE_LINES` does not say otherwise. A million, which it
+/// has to bear, takes a minute to load: `make page-million`.
+const LINES: u64 = 100_000;
+/// The time that they are of, up to now.
+const SPAN_NS: u64 = 50 * 60 * 1_000_000_000;
+/// How long they may take to be found.
+const LOADED: Duration = Duration::from_secs(600);
+
+/// Runs the cases of the files whose names hold one of `files`, all when there is none.
+fn run_in_chromium(aggregator: &Aggregator, files: &[&str], n_lines: Option<u64>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/page.sh");
+    let mut command = Command::new(script);
+    command
+        .args(["browser", &aggregator.url()])
+        .args(files)
+        .env("NO_COLOR", "1")
+        .env_remove("TAILRACE_LINES");
+    if let Some(n_lines) = n_lines {
+        command.env("TAILRACE_LINES", n_lines.to_string());
+    }
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
 
 #[test]
 fn the_page_does_in_a_browser_what_it_promises() {
@@ -14,16 +55,72 @@ fn the_page_does_in_a_browser_what_it_promises() {
         .with("web", &format!("{{index: '{index}'}}"))
         .elasticsearch("template", "{refresh_interval: 1s}");
     let aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/page.sh");
-    let output = Command::new(script)
-        .args(["browser", &aggregator.url()])
-        .env("NO_COLOR", "1")
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+    run_in_chromium(&aggregator, &[], None);
+}
+
+/// Over the embedded store, through the agent: the quickest way in that is a real one.
+#[test]
+fn the_page_does_not_freeze_over_many_lines() {
+    let n_lines = match std::env::var("PAGE_LINES") {
+        Ok(n_lines) => n_lines.parse().unwrap(),
+        Err(_) => LINES,
+    };
+    assert_eq!(n_lines % 1_000, 0, "`PAGE_LINES` are thousands");
+    let scratch = Scratch::new("pagelines").unwrap();
+    let mut kubelet = Kubelet::new(&scratch.path().join("log"), 1).unwrap();
+    write_lines(&mut kubelet, n_lines);
+    let setup = AggregatorSetup::embedded("default");
+    let aggregator = Aggregator::start(&scratch.path().join("aggregator"), &setup).unwrap();
+    let setup = AgentSetup::new(&kubelet.glob(), &aggregator.url()).files(
+        "allowed_roots",
+        &format!("['{}']", kubelet.root().display()),
     );
+    let agent = Agent::start(&scratch.path().join("agent"), &setup).unwrap();
+    let http = aggregator.http();
+    wait::until_ok(LOADED, "the lines to be found", || {
+        let found = http.get_json("/api/v1/count?from=2h")?;
+        if found["count"] == n_lines {
+            return Ok(());
+        }
+        // Counting so many takes the machine from those that load them.
+        wait::let_pass(Duration::from_millis(500));
+        anyhow::bail!("{found} of {n_lines}")
+    })
+    .unwrap();
+    drop(agent);
+    run_in_chromium(&aggregator, &["test/many"], Some(n_lines));
+}
+
+/// Lines of four containers, evenly over [`SPAN_NS`]: each hundredth is an error, one has the needle.
+fn write_lines(kubelet: &mut Kubelet, n_lines: u64) {
+    let mut made: Vec<Container> = ["web", "orders", "payments", "search"]
+        .iter()
+        .map(|name| {
+            let pod = format!("{name}-1");
+            let mut made = kubelet.container("shop", &pod, name).unwrap();
+            made.log.set_bulk(1 << 20);
+            made
+        })
+        .collect();
+    let (first_ns, n_made) = (wall_ns() - SPAN_NS, made.len() as u64);
+    let mut line = Vec::new();
+    for n in 0..n_lines {
+        let (level, message) = match n {
+            _ if n == n_lines / 2 + 1 => ("warn", "needleinahaystack"),
+            _ if n.is_multiple_of(100) => ("error", "payment failed"),
+            _ if n.is_multiple_of(10) => ("warn", "slow answer"),
+            _ => ("info", "order accepted"),
+        };
+        line.clear();
+        Civil::from_ns(first_ns + SPAN_NS / n_lines * n).append_rfc3339(&mut line);
+        writeln!(
+            line,
+            " stdout F {{\"level\":\"{level}\",\"message\":\"{message} {n}\",\"order\":{n}}}"
+        )
+        .unwrap();
+        made[(n % n_made) as usize].log.bytes(&line).unwrap();
+    }
+    for made in &mut made {
+        made.log.flush().unwrap();
+    }
 }

@@ -25,14 +25,17 @@ export interface Visit {
 interface Options {
   scheme?: 'light' | 'dark';
   phone?: boolean;
+  /** Runs in the page before its own scripts. */
+  script?: () => void;
 }
 
 /** Opens an address of the page in a context of its own. */
-export async function visit(browser: Browser, path: string, { scheme = 'light', phone = false }: Options = {}): Promise<Visit> {
+export async function visit(browser: Browser, path: string, { scheme = 'light', phone = false, script }: Options = {}): Promise<Visit> {
   const context = await browser.newContext({
     viewport: phone ? { width: 390, height: 844 } : { width: 1440, height: 900 }, colorScheme: scheme, timezoneId: 'Europe/Berlin',
     hasTouch: phone, isMobile: phone, permissions: ['clipboard-read', 'clipboard-write'],
   });
+  if (script) await context.addInitScript(script);
   const page = await context.newPage();
   page.setDefaultTimeout(SOON);
   const complaints: string[] = [];
