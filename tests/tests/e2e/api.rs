@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use tests::{
     aggregator::{Aggregator, AggregatorSetup},
     http::Http,
+    process::free_port,
+    proxy::{Fault, Proxy},
     scene::Scene,
+    scratch::Scratch,
     server::Server,
     wait,
 };
@@ -67,6 +70,15 @@ fn lines_of(name: &str, more: &str) -> (Scene, Aggregator) {
     (scene, aggregator)
 }
 
+/// An aggregator with a store of its own, and with the lines of [`fill`] in it.
+fn embedded_lines_of(name: &str) -> (Scratch, Aggregator) {
+    let scratch = Scratch::new(name).unwrap();
+    let setup = AggregatorSetup::embedded("default");
+    let aggregator = Aggregator::start(&scratch.path().join("aggregator"), &setup).unwrap();
+    fill(&aggregator.http());
+    (scratch, aggregator)
+}
+
 fn ids(page: &Value) -> Vec<String> {
     let hits = page["hits"].as_array().unwrap();
     hits.iter()
@@ -77,7 +89,17 @@ fn ids(page: &Value) -> Vec<String> {
 #[test]
 fn every_line_is_on_one_page_and_in_every_count() {
     let (_scene, aggregator) = lines_of("apisearch", "");
-    let http = aggregator.http();
+    check_pages_and_counts(&aggregator.http());
+}
+
+#[test]
+fn every_line_of_an_embedded_store_is_on_one_page_and_in_every_count() {
+    let (_scratch, aggregator) = embedded_lines_of("apiembedded");
+    check_pages_and_counts(&aggregator.http());
+}
+
+/// Over the lines of [`fill`].
+fn check_pages_and_counts(http: &Http) {
     let range = "from=1h";
     let mut seen = HashSet::new();
     let mut cursor = String::new();
@@ -452,6 +474,18 @@ fn a_line_shows_in_the_tail_within_a_second() {
 #[test]
 fn saved_searches_and_grafana_work_together() {
     let (scene, aggregator) = lines_of("apisaved", "");
+    let index = format!("logs-*-{}", scene.namespace());
+    check_saved_searches_and_grafana(&aggregator, &index);
+}
+
+#[test]
+fn saved_searches_and_grafana_work_over_an_embedded_store() {
+    let (_scratch, aggregator) = embedded_lines_of("apiembsaved");
+    check_saved_searches_and_grafana(&aggregator, "_all");
+}
+
+/// Over the lines of [`fill`]; `index` is the name that a data source is set up with.
+fn check_saved_searches_and_grafana(aggregator: &Aggregator, index: &str) {
     let http = aggregator.http();
     let path = "/api/v1/saved-searches";
     let name = format!("errors of {}", aggregator.port());
@@ -546,10 +580,7 @@ fn saved_searches_and_grafana_work_together() {
         .sum();
     assert_eq!(counted, LINES as u64, "{}", reply.text());
     let caps = http
-        .get_json(&format!(
-            "/es/logs-*-{}/_field_caps?fields=log.level",
-            scene.namespace()
-        ))
+        .get_json(&format!("/es/{index}/_field_caps?fields=log.level"))
         .unwrap();
     assert!(caps["fields"]["log.level"]["keyword"].is_object(), "{caps}");
 }
@@ -674,6 +705,79 @@ fn everybody_s_logs_are_not_shown_to_the_network() {
         said.contains("web.auth") && said.contains("users"),
         "{said}"
     );
+}
+
+/// A store that does not answer keeps nobody for longer than `web.timeout`, and a place in it only as
+/// long as somebody waits.
+#[test]
+fn a_query_ends_with_its_time_and_with_its_client() {
+    let proxy = Proxy::start(Server::shared().unwrap().port()).unwrap();
+    let scene = Scene::at("apitimeout", &proxy.url()).unwrap();
+    let setup = setup(&scene, ", timeout: 8s");
+    let aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
+    fill(&aggregator.http());
+    proxy.set(Fault::Silent);
+    let running = |limit: Duration, n: u64| {
+        wait::until(limit, "the queries to be counted", || {
+            let metrics = aggregator.metrics().ok()?;
+            (metrics.count("tailrace_api_queries_running", &[]) == n).then_some(())
+        })
+        .unwrap();
+    };
+    let address = aggregator.url().replace("http://", "");
+    let mut client = TcpStream::connect(&address).unwrap();
+    let head = format!("GET /api/v1/search?from=1h HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    client.write_all(head.as_bytes()).unwrap();
+    running(LIMIT, 1);
+    drop(client);
+    // Long before its time is over.
+    running(Duration::from_secs(4), 0);
+    let labels = [("operation", "search"), ("status", "gone")];
+    let gone = aggregator.metrics().unwrap();
+    assert_eq!(gone.count("tailrace_api_requests_total", &labels), 1);
+
+    let began = Instant::now();
+    let late = aggregator.http().get("/api/v1/count?from=1h").unwrap();
+    assert_eq!(late.status, 504, "{}", late.text());
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(7), "took {took:?}");
+    running(LIMIT, 0);
+    proxy.set(Fault::None);
+    wait::until(LIMIT, "the store to be asked again", || {
+        let count = aggregator.http().get_json("/api/v1/count?from=1h").ok()?;
+        (count["count"] == LINES).then_some(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn lines_may_have_an_address_of_their_own() {
+    let scratch = Scratch::new("apiintake").unwrap();
+    let port = free_port().unwrap();
+    let setup =
+        AggregatorSetup::embedded("default").with("ingest_listen", &format!("127.0.0.1:{port}"));
+    let aggregator = Aggregator::start(&scratch.path().join("aggregator"), &setup).unwrap();
+    let (http, intake) = (aggregator.http(), Http::local(port));
+    let line = json!({"service": "s", "level": "info", "message": "m"});
+    let taken = intake.json("POST", "/api/v1/logs", &line).unwrap();
+    assert_eq!(taken["accepted"], 1);
+    wait::until(LIMIT, "the line to be found", || {
+        let count = http.get_json("/api/v1/count?from=1h").ok()?;
+        (count["count"] == 1).then_some(())
+    })
+    .unwrap();
+    for path in ["/", "/api/v1/search?from=1h", "/es/_search"] {
+        assert_eq!(http.get(path).unwrap().status, 200, "{path}");
+        assert_eq!(intake.get(path).unwrap().status, 404, "{path}");
+    }
+    let batch = |to: &Http| {
+        let kind = "application/octet-stream";
+        to.send("POST", "/v1/batch", kind, b"none".to_vec())
+    };
+    assert_eq!(batch(&http).unwrap().status, 404);
+    let refused = batch(&intake).unwrap();
+    // What it says of the bytes is not the point.
+    assert_ne!(refused.status, 404, "{}", refused.text());
 }
 
 /// Requests made from the API's own document, good and bad, get answers that fit it.
