@@ -2,7 +2,7 @@
 //! gives the same, or the case names its known difference.
 //!
 //! `search_cases.json` holds documents and requests, `search_answers.json` what OpenSearch said
-//! to them (`tests/` asks a running one again and compares).
+//! to them (`tests/` asks a running one, and an Elasticsearch, again and compares).
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
