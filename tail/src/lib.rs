@@ -24,6 +24,7 @@ mod content;
 mod mark;
 mod metrics;
 mod names;
+mod pace;
 mod pattern;
 mod record;
 mod stream;

@@ -47,7 +47,8 @@ pub struct Options {
     pub poll_interval: Duration,
     /// Quiet time after which a stream's new bytes go, marked for a soft flush. Default 100 ms.
     pub linger: Duration,
-    /// Oldest age of an unsent byte of a stream that is never quiet. Default 200 ms.
+    /// Most that a byte of a stream waits that is never quiet; it goes sooner while few streams
+    /// are busy. Default 200 ms.
     pub max_age: Duration,
     /// Quiet time after which what is open is ended by a hard flush. Default 2 s.
     pub hard_flush: Duration,

@@ -217,6 +217,8 @@ pub(crate) struct Sequence {
     /// Chunks as large as allowed bring no progress: end what is open.
     pub(crate) force_hard: bool,
     pub(crate) behind_since: Option<Duration>,
+    /// The second in which it was handed out last, for [`Pace`](crate::pace::Pace).
+    pub(crate) counted: u64,
     pub(crate) timer: Option<Duration>,
     pub(crate) is_queued: bool,
     /// The journal knew it: files that it does not name are newer.

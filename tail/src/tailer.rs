@@ -23,6 +23,7 @@ pub use status::{Lag, Loss, StreamStatus};
 use crate::bucket::Bucket;
 use crate::journal::Journal;
 use crate::metrics::{Metrics, NamespaceCounters};
+use crate::pace::Pace;
 use crate::pattern::{Pattern, Place, excludes};
 use crate::record;
 use crate::stream::{Sequence, Stream};
@@ -99,6 +100,7 @@ pub struct Tailer {
     /// Sequences with old rotated files, and the others.
     ready: [VecDeque<u32>; 2],
     turn: u32,
+    pace: Pace,
     in_flight: HashMap<GroupId, u32>,
     unacked: u64,
     /// Groups acknowledged since the start.
@@ -200,6 +202,7 @@ impl Tailer {
             timers: BinaryHeap::new(),
             ready: [VecDeque::new(), VecDeque::new()],
             turn: 0,
+            pace: Pace::default(),
             in_flight: HashMap::new(),
             unacked: 0,
             n_acked: 0,

@@ -248,6 +248,45 @@ fn quiet_streams_are_flushed_softly_then_hard_and_then_left_alone() {
 }
 
 #[test]
+fn a_stream_that_keeps_growing_is_sent_long_before_it_is_quiet() {
+    let mut node = Node::new();
+    node.poll();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    let mut waited = 0;
+    let group = loop {
+        writer.write(1);
+        node.poll();
+        if let Some((group, _)) = node.next() {
+            break group;
+        }
+        node.clock.advance(5);
+        waited += 5;
+        assert!(waited < 60, "nothing is sent of a busy stream");
+    };
+    assert!(waited >= 20, "sent after {waited} ms");
+    assert_eq!(group.chunks[0].flush, tail::Flush::None);
+}
+
+#[test]
+fn a_few_lines_at_once_are_sent_once_with_their_flush() {
+    let mut node = Node::new();
+    node.poll();
+    let mut writer = Writer::new(&node.log("a.log"), true, 1);
+    for _ in 0..3 {
+        writer.write(1);
+        node.poll();
+        node.clock.advance(3);
+    }
+    node.clock.advance(80);
+    node.poll();
+    assert!(node.next().is_none(), "not quiet for long enough");
+    node.clock.advance(30);
+    node.poll();
+    let (group, _) = node.next().expect("lingered");
+    assert_eq!(group.chunks[0].flush, tail::Flush::Soft);
+}
+
+#[test]
 fn a_file_deleted_while_the_agent_was_away_is_counted_as_lost() {
     let mut node = Node::new();
     let mut writer = Writer::new(&node.log("a.log"), true, 1);

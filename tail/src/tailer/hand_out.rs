@@ -127,6 +127,7 @@ impl Tailer {
             });
             at += len;
         }
+        self.pace.count(&mut sequence.counted, now);
         self.next_group += 1;
         let id = GroupId(self.next_group);
         let alone = sealed.lost_connections >= 2 || sealed.rejections.n > 0;

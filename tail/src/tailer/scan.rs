@@ -338,6 +338,7 @@ impl Tailer {
             is_queued: false,
             is_known: self.known_sequences.remove(&key),
             is_unverified: false,
+            counted: 0,
             is_listed: false,
         });
         let slot = match self.free.pop() {

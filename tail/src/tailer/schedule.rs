@@ -59,7 +59,12 @@ impl Tailer {
                 consider(if hurries {
                     now
                 } else {
-                    (stream.last_grow + o.linger).min(stream.first_unsent + o.max_age)
+                    let age = self.pace.age(now).min(o.max_age);
+                    // A few lines at once are an event or a request, and then it is quiet: sent
+                    // before that they would have to come again with their flush.
+                    let is_growing = stream.last_grow >= stream.first_unsent + age / 2;
+                    let age = if is_growing { age } else { o.max_age };
+                    (stream.last_grow + o.linger).min(stream.first_unsent + age)
                 });
             }
             if !has_successor && stream.acked.low() < stream.sent {
