@@ -233,8 +233,10 @@ impl Session {
             let now = Instant::now();
             self.look_up_names(now);
             let has_sent = self.fill(now);
-            // The tries run between the turns, also when every turn finds work.
-            task::yield_now().await;
+            if has_sent {
+                // The tries run between the turns, also when every turn finds work.
+                task::yield_now().await;
+            }
             let next = match has_sent && self.in_flight.len() < self.settings.in_flight {
                 true => Some(Instant::now()),
                 false => self.next_turn(Instant::now()),

@@ -67,7 +67,6 @@ pub struct Tailer {
 
     watcher: Option<Watcher>,
     is_polling: bool,
-    rearmed_at: Duration,
     events_left: bool,
     looks: VecDeque<Look>,
     next_scan: Duration,
@@ -180,7 +179,6 @@ impl Tailer {
             journal,
             patterns,
             excludes,
-            rearmed_at: Duration::ZERO,
             events_left: false,
             looks: VecDeque::new(),
             next_scan: Duration::ZERO,
@@ -228,7 +226,7 @@ impl Tailer {
     /// after a bounded piece of work makes [`next_wake`](Tailer::next_wake) answer zero.
     pub fn poll(&mut self) {
         let now = self.now();
-        self.take_events(now);
+        self.take_events();
         if now >= self.next_scan && self.looks.is_empty() {
             self.metrics.rescans.inc();
             self.start_scan();
@@ -254,10 +252,7 @@ impl Tailer {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let rearm = self.watcher.as_ref().and_then(|watcher| {
-            (!watcher.is_armed()).then_some(self.rearmed_at + scan::REARM_AFTER)
-        });
-        [timer, rearm, Some(self.next_scan)]
+        [timer, Some(self.next_scan)]
             .into_iter()
             .flatten()
             .min()

@@ -1,12 +1,12 @@
 //! One inotify instance for everything: watches on folders, events read without blocking.
 //!
 //! The kernel's queue is the only queue. A thread waits until the instance is readable, calls
-//! `wake`, and then rests until [`Watcher::rearm`], so that a busy node costs a bounded number of
-//! wake-ups a second however many lines are written, and an idle one costs none. This, the choice
+//! `wake`, and then rests for [`REST`], so that a busy node costs a bounded number of wake-ups a
+//! second however many lines are written, and an idle one costs none. This, the choice
 //! of events (no `OPEN`, which our own opens would raise) and the memory of 10,000 watches are why
 //! it stands on rustix and not on the crate `notify`.
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -19,6 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+
+/// Least time between two calls of `wake`: a hundred a second keep latency below what a reader
+/// notices, whatever the number of writes. The thread rests itself, since the caller would need a
+/// turn of its own to tell it that the time is over.
+const REST: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
 
 /// What happened to a name in a watched folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +51,6 @@ pub(crate) enum Event {
 struct Shared {
     inotify: OwnedFd,
     stop: OwnedFd,
-    armed: AtomicBool,
-    /// `wake` will be called at the next event.
-    waiting: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -63,8 +68,6 @@ impl Watcher {
         let shared = Arc::new(Shared {
             inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
             stop: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
-            armed: AtomicBool::new(false),
-            waiting: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });
         let waiter = Arc::clone(&shared);
@@ -163,20 +166,6 @@ impl Watcher {
         }
         true
     }
-
-    /// Whether the next event leads to a call of `wake`.
-    pub(crate) fn is_armed(&self) -> bool {
-        self.shared.waiting.load(Ordering::Acquire)
-    }
-
-    /// Asks for the next call of `wake`.
-    pub(crate) fn rearm(&self) {
-        self.shared.waiting.store(true, Ordering::Release);
-        self.shared.armed.store(true, Ordering::Release);
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
 }
 
 impl Drop for Watcher {
@@ -184,7 +173,6 @@ impl Drop for Watcher {
         self.shared.stopped.store(true, Ordering::Release);
         let _full = rustix::io::write(&self.shared.stop, &1_u64.to_ne_bytes());
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             let _panicked = thread.join();
         }
     }
@@ -192,21 +180,14 @@ impl Drop for Watcher {
 
 fn wait(shared: &Shared, wake: &(dyn Fn() + Send + Sync)) {
     while !shared.stopped.load(Ordering::Acquire) {
-        if !shared.armed.swap(false, Ordering::AcqRel) {
-            std::thread::park();
-            continue;
-        }
-        let mut fds = [
-            PollFd::new(&shared.inotify, PollFlags::IN),
-            PollFd::new(&shared.stop, PollFlags::IN),
-        ];
-        match poll(&mut fds, None) {
-            Ok(_) => {
-                shared.waiting.store(false, Ordering::Release);
-                wake();
-            }
-            // Interrupted: wait again.
-            Err(_) => shared.armed.store(true, Ordering::Release),
+        let stop = PollFd::new(&shared.stop, PollFlags::IN);
+        let mut fds = [PollFd::new(&shared.inotify, PollFlags::IN), stop];
+        // Interrupted: wait again.
+        if poll(&mut fds, None).is_ok() {
+            wake();
+            let [_, stop] = &mut fds;
+            // An interruption shortens the rest.
+            let _interrupted = poll(std::slice::from_mut(stop), Some(&REST));
         }
     }
 }

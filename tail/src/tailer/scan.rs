@@ -7,6 +7,7 @@ use crate::pattern::Found;
 use crate::stream::Sequence;
 use crate::watch::{Change, Event};
 use crate::{Source, bucket::Bucket};
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -15,10 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
-
-/// Least time between two wake-ups by events: a hundred a second keep latency below what a
-/// reader notices, whatever the number of writes.
-pub(super) const REARM_AFTER: Duration = Duration::from_millis(10);
 
 /// Events and paths worked off in one `poll`.
 const MAX_EVENTS: usize = 4096;
@@ -49,15 +46,11 @@ impl Tailer {
         self.next_scan = self.now() + every;
     }
 
-    pub(super) fn take_events(&mut self, now: Duration) {
+    pub(super) fn take_events(&mut self) {
         let Some(mut watcher) = self.watcher.take() else {
             return;
         };
         let metrics = self.metrics.clone();
-        if !watcher.is_armed() && now.saturating_sub(self.rearmed_at) >= REARM_AFTER {
-            watcher.rearm();
-            self.rearmed_at = now;
-        }
         self.events_left = watcher.read(MAX_EVENTS, |event| {
             metrics.inotify_events.inc();
             self.take_event(event);
@@ -321,7 +314,8 @@ impl Tailer {
             key,
             dir: Arc::clone(&dir),
             source,
-            streams: Default::default(),
+            // Nearly always there is one; a deque would begin with room for four.
+            streams: VecDeque::with_capacity(1),
             ignored: Vec::new(),
             framing: None,
             sealed: None,
