@@ -6,7 +6,9 @@
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,12 +21,14 @@ use k8s::{
 };
 use tests::kube::KubeApi;
 
-/// How long everything may take to be known.
-const LIMIT: Duration = Duration::from_secs(600);
+/// How long everything may take to be known; 5,000 nodes take minutes on few cores.
+const LIMIT: Duration = Duration::from_secs(1800);
 /// How long the quiet cluster is looked at.
 const IDLE: Duration = Duration::from_secs(30);
 /// Pods that are made by one call of kubectl.
 const BATCH: usize = 1_000;
+/// Calls of kubectl at a time.
+const MAKERS: usize = 4;
 
 /// Runs the watches of many agents against a real API server.
 #[derive(Debug, Parser)]
@@ -108,7 +112,7 @@ fn main() -> anyhow::Result<()> {
         anyhow::Ok(())
     })?;
     let (nodes, pods) = (args.nodes, args.nodes * args.pods);
-    writeln!(std::io::stdout(), "{nodes} nodes, {pods} pods\n\n{table}")?;
+    writeln!(io::stdout(), "{nodes} nodes, {pods} pods\n\n{table}")?;
     Ok(())
 }
 
@@ -117,7 +121,7 @@ fn node(n: usize) -> String {
 }
 
 /// Makes the pods and an account that may watch them; the file of its token.
-fn prepare(server: &KubeApi, args: &Args) -> anyhow::Result<std::path::PathBuf> {
+fn prepare(server: &KubeApi, args: &Args) -> anyhow::Result<PathBuf> {
     server.run(&["create", "namespace", "load"])?;
     server.run(&["-n", "load", "create", "serviceaccount", "agent"])?;
     server.run(&[
@@ -135,29 +139,60 @@ fn prepare(server: &KubeApi, args: &Args) -> anyhow::Result<std::path::PathBuf> 
         "--clusterrole=agent",
         account,
     ])?;
-    let manifests: Vec<String> = (0..args.nodes * args.pods)
-        .map(|n| {
-            let (on, n) = (node(n / args.pods), n % args.pods);
-            format!(
-                "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {on}-pod-{n}\n  namespace: load\n  \
-                 labels: {{app: app-{n}, app.kubernetes.io/name: app-{n}, tier: backend}}\n\
-                 spec:\n  nodeName: {on}\n  automountServiceAccountToken: false\n  \
-                 containers: [{{name: c, image: 'registry.test/app-{n}:1'}}]\n"
-            )
-        })
-        .collect();
-    for batch in manifests.chunks(BATCH) {
-        let args = ["create", "--validate=false", "-o", "name"];
-        let output = server.run_on(&batch.join("---\n"), &args)?;
-        ensure!(
-            output.status.success(),
-            "cannot make pods: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
+    make_pods(server, args)?;
     let file = server.home().join("agent.token");
     std::fs::write(&file, server.token("load", "agent")?).context("cannot write a token")?;
     Ok(file)
+}
+
+/// Makes all pods, and tells how far it is.
+fn make_pods(server: &KubeApi, args: &Args) -> anyhow::Result<()> {
+    let n_pods = args.nodes * args.pods;
+    let next = AtomicUsize::new(0);
+    let make = || {
+        loop {
+            let from = next.fetch_add(BATCH, Ordering::Relaxed);
+            if from >= n_pods {
+                return anyhow::Ok(());
+            }
+            let numbers = from..n_pods.min(from + BATCH);
+            let manifests: Vec<String> = numbers.map(|n| manifest(n, args.pods)).collect();
+            let kubectl = ["create", "--validate=false", "-o", "name"];
+            let output = server.run_on(&manifests.join("---\n"), &kubectl)?;
+            ensure!(
+                output.status.success(),
+                "cannot make pods: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            writeln!(
+                io::stderr(),
+                "{} of {n_pods} pods made",
+                n_pods.min(from + BATCH)
+            )
+            .ok();
+        }
+    };
+    std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..MAKERS).map(|_| scope.spawn(make)).collect();
+        for maker in makers {
+            match maker.join() {
+                Ok(made) => made?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        anyhow::Ok(())
+    })
+}
+
+/// The `n`th of all pods.
+fn manifest(n: usize, pods_of_a_node: usize) -> String {
+    let (on, n) = (node(n / pods_of_a_node), n % pods_of_a_node);
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {on}-pod-{n}\n  namespace: load\n  \
+         labels: {{app: app-{n}, app.kubernetes.io/name: app-{n}, tier: backend}}\n\
+         spec:\n  nodeName: {on}\n  automountServiceAccountToken: false\n  \
+         containers: [{{name: c, image: 'registry.test/app-{n}:1'}}]\n"
+    )
 }
 
 /// Waits until each agent knows the pods of its node and is being told of changes.
