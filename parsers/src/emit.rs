@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::ecs::{FieldId, Kind, key_hash};
 use crate::fields::{Fields, Form, Slot};
 use crate::json::scan::{self, NumberFit};
-use crate::json::{Member, ValueKind};
+use crate::json::{MAX_FIELDS, Member, ValueKind};
 use crate::level::Level;
 use crate::rules::{Field, Place, Type};
 use crate::span::Span;
@@ -112,6 +112,13 @@ impl<'e> Emit<'e> {
     /// Number of pairs so far.
     pub(crate) fn n_pairs(&self) -> usize {
         self.fields.members.len() - self.first
+    }
+
+    /// Whether there are as many pairs as a line may have: a format that finds more fails. Each name
+    /// is compared with those before it, so that without a limit the time would grow with the square
+    /// of the number of pairs; and a store refuses so many fields.
+    pub(crate) fn is_full(&self) -> bool {
+        self.n_pairs() >= MAX_FIELDS
     }
 
     /// Lets `write` append valid UTF-8 to the arena: a value that does not stand in the text as

@@ -304,6 +304,27 @@ mod tests {
             Err(matcher::GivesUp)
         );
         assert_eq!(both("^(a+)+b", &text), (None, None));
+        // Looked at in vain: the automaton of a part, a run that is counted, the end of a class
+        // behind which a run may not go.
+        for (expression, text) in [
+            ("(?:a+|b)=", text.clone()),
+            ("[a-z]{0,1000}=", text.clone()),
+            ("^\"[^\"]*?ab", format!("\"{text}")),
+        ] {
+            let compiled = Expression::compile(expression).unwrap();
+            let program = compiled.program.as_ref().unwrap();
+            assert_eq!(
+                program.find(
+                    text.as_bytes(),
+                    0,
+                    &Marks::default(),
+                    &mut Scratch::default()
+                ),
+                Err(matcher::GivesUp),
+                "{expression}"
+            );
+            assert_eq!(both(expression, &text), (None, None));
+        }
     }
 
     #[test]

@@ -349,11 +349,7 @@ impl Redaction {
     fn find_all(&self, value: &[u8], finds: &mut Vec<Find>) {
         finds.clear();
         for (number, detector) in self.detectors.iter().enumerate() {
-            let mut from = 0;
-            while let Some((start, end)) = detector.next(value, from) {
-                finds.push(Find { start, end, number });
-                from = end.max(from + 1);
-            }
+            detector.each(value, |start, end| finds.push(Find { start, end, number }));
         }
         for (number, (_, expression)) in self.expressions.iter().enumerate() {
             let number = self.detectors.len() + number;
@@ -508,6 +504,27 @@ mod tests {
         check("X-Api-Key: 123 y", "X-Api-Key: [redacted:password] y");
         check("password: null", "password: null");
         check("keyword=abc", "keyword=abc");
+    }
+
+    /// Each of these took a time that grew with the square of the text: hours for this one.
+    #[test]
+    fn no_text_takes_the_detectors_long() {
+        let all = RedactionOptions {
+            detectors: Detector::ALL.to_vec(),
+            ..RedactionOptions::default()
+        };
+        for (piece, is_found) in [
+            ("eyJ", false),
+            ("-eyJ", false),
+            ("AKIA", false),
+            ("pwd=[redacted", false),
+            ("-----BEGIN PRIVATE KEY-----\"", true),
+            ("4 ", false),
+            ("AB11 ", false),
+        ] {
+            let text = piece.repeat(500_000 / piece.len());
+            assert_eq!(redact(&all, &text) != text, is_found, "{piece}");
+        }
     }
 
     #[test]

@@ -40,6 +40,37 @@ fn text() -> impl Strategy<Value = String> {
     "[a-cé ,;:=|\"'\\\\\\]]{0,8}".prop_map(|text| format!("x{text}y"))
 }
 
+/// Each of these took a time that grew with the square of the line: minutes for this one.
+#[test]
+fn no_line_takes_a_format_long() {
+    let check = |steps: &str, line: &str| {
+        // It is kept, whatever becomes of it.
+        assert!(run(steps, line)["message"].is_string(), "{steps}");
+    };
+    let many = |piece: &str| piece.repeat(300_000 / piece.len());
+    let numbered = |n: usize, piece: fn(usize) -> String| (0..n).map(piece).collect::<String>();
+    check("{csv: {columns: [a]}}", &many("a,"));
+    check("{csv: {columns: [a]}}", &many("\"a,"));
+    check("{columns: {columns: [a]}}", &many("a "));
+    check("{columns: {columns: [a]}}", &many("\"a "));
+    check("{columns: {columns: [a]}}", &many("[a "));
+    let header = "I0505 17:59:40.692994       1 main.go:1] \"x\" ";
+    check("{klog: {}}", &format!("{header}{}", many("a=1 ")));
+    let header = "<165>1 2003-10-11T22:14:15.003Z h a - i [x";
+    check("{syslog: {}}", &format!("{header}{}] m", many(" a=\"1\"")));
+    let pairs = "{key_value: {standalone_keys: drop}}";
+    check(pairs, &format!("{}a=b", many("ab ")));
+    let attributes = numbered(50_000, |i| format!(" a{i}=\"\""));
+    check("{xml: {}}", &format!("<a{attributes}/>"));
+    check("{xml: {}}", &many("<!DOCTYPE>"));
+    let custom = numbered(200, |i| format!("cs{i}=x "));
+    let header = "CEF:0|a|b|1|2|n|3|";
+    check(
+        "{cef: {}}",
+        &format!("{header}{custom}{}", many("src=1.1.1.1 ")),
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

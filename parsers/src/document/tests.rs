@@ -299,6 +299,22 @@ fn json_that_a_store_refuses_is_written_so_that_it_does_not() {
     assert!(added(&nested(19)).to_string().contains(r#""{\"b\":1}""#));
 }
 
+/// Each further name was looked for from `a_2` on: a time that grew with the cube of their number.
+#[test]
+fn a_key_may_stand_very_often() {
+    let n = crate::json::MAX_KEYS_IN_ARRAYS - 1;
+    for (first, tag) in [("a", "json_duplicate_keys"), ("a.b", "json_key_changed")] {
+        let members: Vec<String> = (2..=n).map(|i| format!("\"a\":{i}")).collect();
+        let line = format!("{{\"o\":[{{\"{first}\":1,{}}}]}}", members.join(","));
+        let value = document(&line);
+        let object = &value["attributes"]["o"][0];
+        assert_eq!(object[first], 1);
+        assert_eq!(object[&format!("a_{n}")], n);
+        assert_eq!(object.as_object().unwrap().len(), n);
+        assert!(value["tags"].as_array().unwrap().contains(&json!(tag)));
+    }
+}
+
 #[test]
 fn logfmt_lines_are_taken_apart() {
     assert_eq!(

@@ -147,8 +147,9 @@ impl Program {
                     fits
                 }
                 Node::Scan(scan) => {
-                    let end = scan.end(text, input.from, at)?;
-                    pay(budget, end.unwrap_or(at) - at)?;
+                    let (end, n_seen) = scan.end(text, input.from, at)?;
+                    // Also for nothing: else each place of a text might look at all of the rest.
+                    pay(budget, n_seen)?;
                     at = end.unwrap_or(at);
                     node += scan.n_nodes;
                     end.is_some()
@@ -326,6 +327,7 @@ impl Run {
             let n = self
                 .class
                 .counted(text.get(at..).unwrap_or_default(), self.max)?;
+            pay(budget, n)?;
             if n < self.min {
                 return Ok(None);
             }
@@ -379,6 +381,7 @@ impl Run {
             return Err(GivesUp);
         }
         let mut least = at;
+        pay(budget, self.min)?;
         for _ in 0..self.min {
             if !self.class.has(text, least) {
                 return Ok(None);
@@ -412,6 +415,8 @@ impl Run {
                 // The next one, if what is before it is in the class.
                 Some(byte) if self.class.marked == Some(false) => {
                     let end = self.class.marked_end(input, at, false);
+                    // It was looked at up to here, however near the byte is.
+                    pay(budget, end - at)?;
                     input.marks.find(text, byte, at, end).unwrap_or(end)
                 }
                 _ => {

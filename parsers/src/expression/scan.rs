@@ -61,8 +61,8 @@ impl Scan {
         })
     }
 
-    /// Where the part ends that stands at `at`, if what follows can begin there. `from` is where
-    /// the text begins.
+    /// Where the part ends that stands at `at`, if what follows can begin there, and how many bytes
+    /// were looked at. `from` is where the text begins.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Scan {
         text: &[u8],
         from: usize,
         at: usize,
-    ) -> Result<Option<usize>, GivesUp> {
+    ) -> Result<(Option<usize>, usize), GivesUp> {
         let before = (at > from).then(|| text.get(at - 1).copied()).flatten();
         let config = start::Config::new()
             .anchored(Anchored::Yes)
@@ -87,10 +87,10 @@ impl Scan {
                 // An end is known when the byte behind it is seen.
                 if self.automaton.is_match_state(state) {
                     if self.after.fits(text, at + n) {
-                        return Ok(Some(at + n));
+                        return Ok((Some(at + n), n));
                     }
                 } else if self.automaton.is_dead_state(state) {
-                    return Ok(None);
+                    return Ok((None, n));
                 } else if self.automaton.is_quit_state(state) {
                     return Err(GivesUp);
                 }
@@ -98,7 +98,7 @@ impl Scan {
         }
         state = self.automaton.next_eoi_state(state);
         let is_end = self.automaton.is_match_state(state) && self.after.fits(text, text.len());
-        Ok(is_end.then_some(text.len()))
+        Ok((is_end.then_some(text.len()), rest.len()))
     }
 }
 
@@ -222,7 +222,10 @@ mod tests {
     #[test]
     fn the_end_is_where_what_follows_can_begin() {
         let scan = Scan::compile(&hir(r"\b(?:a|ab|[0-9]+)"), before(" "), 1).unwrap();
-        let end = |text: &str, from, at| scan.end(text.as_bytes(), from, at);
+        let end = |text: &str, from, at| {
+            let found = scan.end(text.as_bytes(), from, at);
+            found.map(|(end, _)| end)
+        };
         assert_eq!(end("ab c", 0, 0), Ok(Some(2)));
         assert_eq!(end("12 c", 0, 0), Ok(Some(2)));
         assert_eq!(end("abc", 0, 0), Ok(None));

@@ -45,6 +45,10 @@ struct Entry {
     name: (usize, usize),
     /// Where the value starts and ends; nothing for members of the outermost object.
     value: (usize, usize),
+    /// The last number that was put behind another member's name because of this one: for the same
+    /// name, and for that of an object in which this one stands. Those below are taken: trying each
+    /// of them again would take a time that grows with the cube of the number of members.
+    last_suffix: [u32; 2],
 }
 
 /// Memory for rewriting, reused for each value.
@@ -108,6 +112,8 @@ impl Rewriter {
         }
         let plain_end = self.names.len();
         let mut suffix = 1;
+        // The entry that is in the way of the plain name, and how.
+        let mut cause = None;
         while let Some((index, is_same)) = self.clash(first, start) {
             if is_same && suffix == 1 && is_equal_value(index) {
                 self.names.truncate(start);
@@ -123,6 +129,10 @@ impl Rewriter {
                 self.replace_dots(start);
                 continue;
             }
+            if cause.is_none() {
+                cause = Some((first + index, usize::from(!is_same)));
+                suffix = self.entries[first + index].last_suffix[usize::from(!is_same)];
+            }
             suffix += 1;
             self.names.truncate(plain_end);
             self.names.push(b'_');
@@ -130,8 +140,15 @@ impl Rewriter {
             self.names
                 .extend_from_slice(digits.format(suffix).as_bytes());
         }
+        if let Some((index, how)) = cause {
+            self.entries[index].last_suffix[how] = suffix;
+        }
         let name = (start, self.names.len());
-        self.entries.push(Entry { name, value });
+        self.entries.push(Entry {
+            name,
+            value,
+            last_suffix: [1; 2],
+        });
         Some(name)
     }
 

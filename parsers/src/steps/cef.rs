@@ -171,23 +171,44 @@ fn text(out: &mut Emit<'_>, part: Part) -> Span {
     })
 }
 
+/// Labels of custom fields by their keys: the values of the keys with `Label` behind.
+type Labels<'l> = Vec<(&'l [u8], Part)>;
+
+/// The labels of the extensions from `from` on: as many as there may be extensions.
+fn labels(line: &[u8], from: usize) -> Labels<'_> {
+    let mut labels = Labels::new();
+    let mut at = from;
+    while let Some((key, value, next)) = extension(line, at) {
+        let key = line.get(key.0..key.1).unwrap_or_default();
+        if let Some(of) = key.strip_suffix(b"Label") {
+            labels.push((of, value));
+        }
+        if labels.len() >= MAX_FIELDS {
+            break;
+        }
+        at = next;
+    }
+    labels
+}
+
 impl Cef {
-    /// The label of a custom field: the value of its key with `Label` behind.
-    fn label(&self, line: &[u8], from: usize, key: &[u8]) -> Option<Part> {
+    /// The label of a custom field. `found` is filled when the first one is asked for: looking for
+    /// each anew would take a time that grows with the square of the line.
+    fn label<'l>(
+        &self,
+        line: &'l [u8],
+        from: usize,
+        key: &[u8],
+        found: &mut Option<Labels<'l>>,
+    ) -> Option<Part> {
         let may_be = |prefix: &str| key.starts_with(prefix.as_bytes());
         let prefixes = ["cs", "cn", "cfp", "c6a", "flex", "deviceCustom"];
         if !self.has_labels || !prefixes.into_iter().any(may_be) {
             return None;
         }
-        let mut at = from;
-        while let Some((other, value, next)) = extension(line, at) {
-            let other = line.get(other.0..other.1).unwrap_or_default();
-            if other.strip_suffix(b"Label") == Some(key) {
-                return Some(value).filter(|(start, end)| end > start);
-            }
-            at = next;
-        }
-        None
+        let found = found.get_or_insert_with(|| labels(line, from));
+        let (_, label) = found.iter().find(|(of, _)| *of == key)?;
+        Some(*label).filter(|(start, end)| end > start)
     }
 
     fn extensions(
@@ -198,6 +219,7 @@ impl Cef {
     ) -> Result<Option<Span>, Failure> {
         let line = out.line().get(..to).unwrap_or_default();
         let mut message = None;
+        let mut labels = None;
         let mut at = from;
         while let Some((key_part, value_part, next)) = extension(line, at) {
             at = next;
@@ -216,14 +238,14 @@ impl Cef {
             {
                 continue;
             }
-            if out.n_pairs() >= MAX_FIELDS {
+            if out.is_full() {
                 return Err(Failure::at(key_part.0, "too many extensions"));
             }
-            // Labels are looked for anew for each custom field: there are few.
             if self.has_labels && key.ends_with(b"Label") {
                 continue;
             }
-            let label = self.label(line, from, key).map(|label| text(out, label));
+            let label = self.label(line, from, key, &mut labels);
+            let label = label.map(|label| text(out, label));
             let name = out.write(|arena| {
                 arena.extend_from_slice(b"cef.");
                 match label {

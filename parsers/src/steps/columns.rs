@@ -274,6 +274,9 @@ impl Columns {
         before: Part,
     ) -> Result<(), Failure> {
         let Some((column, name)) = self.columns.get(index) else {
+            if out.is_full() {
+                return Err(Failure::at(part.0, "too many values"));
+            }
             let name = format!("{}_{}", self.extra, index + 1 - self.columns.len());
             pair(out, &name, part);
             return Ok(());

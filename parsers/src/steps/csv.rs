@@ -201,6 +201,9 @@ impl Step for Csv {
                     out.fill_written(field, span, value.start)?;
                 }
                 None if text.is_empty() => {}
+                None if out.is_full() => {
+                    return Err(Failure::at(value.start, "too many values"));
+                }
                 None => {
                     let name = format!("{}_{}", self.extra, number + 1);
                     let key = out.write(|arena| arena.extend_from_slice(name.as_bytes()));

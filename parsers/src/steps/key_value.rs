@@ -4,7 +4,7 @@ use memchr::memmem::Finder;
 
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
 use crate::emit::{Emit, Message};
-use crate::json::{MAX_FIELDS, MAX_KEY, ValueKind, scan};
+use crate::json::{MAX_KEY, ValueKind, scan};
 use crate::rules::{Options, Reader};
 use crate::span::Span;
 use crate::work::Work;
@@ -138,15 +138,22 @@ impl KeyValue {
         }
     }
 
-    /// The piece at `at`, which ends before `end` at the latest.
+    /// The piece at `at`, which ends before `end` at the latest. Each of `separators` is looked for
+    /// only up to where the one before it stands: what ends a pair comes first, so that no piece
+    /// looks through the pairs behind it for a sign that is rare.
     fn piece(&self, line: &[u8], at: usize, end: usize, separators: &[&Finder<'_>]) -> Piece {
         let rest = line.get(at..end).unwrap_or_default();
         let blanks = rest.iter().take_while(|b| is_blank(**b)).count();
         if let Some(piece) = self.quoted(line, at + blanks, separators) {
             return piece;
         }
-        let found = separators.iter().filter_map(|s| s.find(rest)).min();
-        let length = found.unwrap_or(rest.len());
+        let mut length = rest.len();
+        for separator in separators {
+            // One that begins before the other may reach into it.
+            let within = (length + separator.needle().len()).saturating_sub(1);
+            let within = rest.get(..within).unwrap_or(rest);
+            length = separator.find(within).map_or(length, |at| at.min(length));
+        }
         let text = rest.get(..length).unwrap_or_default();
         let trimmed = text.trim_ascii();
         let start = at + text.len() - text.trim_ascii_start().len();
@@ -185,7 +192,7 @@ impl KeyValue {
                     break;
                 }
             }
-            let key = self.piece(line, at, to, &[pairs, fields]);
+            let key = self.piece(line, at, to, &[fields, pairs]);
             let rest = line.get(key.next..).unwrap_or_default();
             // Blanks may stand around the sign of a pair, also where blanks separate pairs.
             let n_blanks = rest.iter().take_while(|b| is_blank(**b)).count();
@@ -204,7 +211,7 @@ impl KeyValue {
                 return Err(Failure::at(key.start, "a key is too long"));
             }
             if key_length > 0 {
-                if out.n_pairs() >= MAX_FIELDS {
+                if out.is_full() {
                     return Err(Failure::at(key.start, "too many pairs"));
                 }
                 let name = self.span(out, &key, &self.prefix);

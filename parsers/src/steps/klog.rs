@@ -191,6 +191,9 @@ impl Step for Klog {
                 let Some(equals) = memchr::memchr(b'=', rest) else {
                     break;
                 };
+                if out.is_full() {
+                    return Err(Failure::at(at, "too many pairs"));
+                }
                 let value_at = at + equals + 1;
                 let (value, next) = match line.get(value_at) {
                     Some(b'"') => {

@@ -2,7 +2,7 @@
 
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
 use crate::emit::Message;
-use crate::json::{MAX_FIELDS, MAX_KEY, ValueKind};
+use crate::json::{MAX_KEY, ValueKind};
 use crate::rules::{Options, Reader};
 use crate::work::Work;
 
@@ -64,7 +64,7 @@ impl Step for Ltsv {
             if colon == blanks || colon > MAX_KEY {
                 return Err(Failure::at(at, "a label is empty or too long"));
             }
-            if out.n_pairs() >= MAX_FIELDS {
+            if out.is_full() {
                 return Err(Failure::at(at, "too many pairs"));
             }
             out.pair(

@@ -66,6 +66,8 @@ const SEVERITIES: [(&str, Level); 8] = [
     ("debug", Level::Debug),
 ];
 
+const TOO_MANY: &str = "there are too many parameters";
+
 type Part = (usize, usize);
 
 /// A line taken apart: where its parts stand. An empty part is not there.
@@ -319,7 +321,7 @@ impl Syslog {
 }
 
 /// Hands over `[id name="value" …]…` as pairs `structured_data.id.name`.
-fn pairs(out: &mut Emit<'_>, (from, to): Part) {
+fn pairs(out: &mut Emit<'_>, (from, to): Part) -> Result<(), Failure> {
     let line = out.line().get(..to).unwrap_or_default();
     let mut at = from;
     while line.get(at) == Some(&b'[') {
@@ -337,6 +339,9 @@ fn pairs(out: &mut Emit<'_>, (from, to): Part) {
             let Some(equals) = memchr::memchr(b'=', rest) else {
                 break;
             };
+            if out.is_full() {
+                return Err(Failure::at(param, TOO_MANY));
+            }
             let name = rest[..equals].trim_ascii();
             let blanks = rest[equals + 1..]
                 .iter()
@@ -360,6 +365,9 @@ fn pairs(out: &mut Emit<'_>, (from, to): Part) {
             param = next;
         }
         if !has_names && !id.is_empty() {
+            if out.is_full() {
+                return Err(Failure::at(at, TOO_MANY));
+            }
             let key = out.write(|arena| {
                 arena.extend_from_slice(b"structured_data.");
                 arena.extend_from_slice(id);
@@ -368,6 +376,7 @@ fn pairs(out: &mut Emit<'_>, (from, to): Part) {
         }
         at = end + 1;
     }
+    Ok(())
 }
 
 /// The `]` of the element that begins at `at`; it is there.
@@ -438,7 +447,7 @@ impl Step for Syslog {
         ] {
             out.fill(field, part)?;
         }
-        pairs(&mut out, parsed.data);
+        pairs(&mut out, parsed.data)?;
         out.finish(Message::Left);
         if let Some(priority) = parsed.priority {
             work.fields.level = Some(SEVERITIES[usize::from(priority % 8)].1);

@@ -41,8 +41,9 @@ pub(super) static ENTRY: Entry = Entry {
 
 /// Deepest nesting; beyond it the step fails.
 const MAX_DEPTH: usize = 32;
-/// Elements of one record.
-const MAX_ELEMENTS: usize = 4096;
+/// Elements and attributes of one record: each is compared with those beside it, and a document
+/// keeps no more names than `json` does in any case.
+const MAX_PARTS: usize = 4096;
 
 #[derive(Debug)]
 struct Xml {
@@ -68,7 +69,7 @@ impl Step for Xml {
             options: self,
             line: line.get(..to).unwrap_or_default(),
             at: from,
-            n_elements: 0,
+            n_parts: 0,
         };
         parser.document(&mut json)?;
         let span = work.text.append(&json);
@@ -88,7 +89,8 @@ struct Parser<'p> {
     options: &'p Xml,
     line: &'p [u8],
     at: usize,
-    n_elements: usize,
+    /// Elements and attributes so far.
+    n_parts: usize,
 }
 
 /// Members of an element so far, each written as JSON.
@@ -139,12 +141,10 @@ impl Parser<'_> {
                 self.skip_past(b"?>")?;
             } else if self.rest().starts_with(b"<!DOCTYPE") {
                 let rest = self.rest();
-                let subset = memchr::memchr(b'[', rest);
-                let close = memchr::memchr(b'>', rest);
-                match (subset, close) {
-                    (Some(subset), Some(close)) if subset < close => self.skip_past(b"]>")?,
-                    _ => self.skip_past(b">")?,
-                }
+                let close = memchr::memchr(b'>', rest).unwrap_or_default();
+                // A subset of its own has declarations, which end with the same sign.
+                let has_subset = memchr::memchr(b'[', &rest[..close]).is_some();
+                self.skip_past(if has_subset { &b"]>"[..] } else { b">" })?;
             } else {
                 return Ok(());
             }
@@ -184,8 +184,8 @@ impl Parser<'_> {
 
     /// The element at a `<`: its name and its value as JSON.
     fn element(&mut self, depth: usize) -> Result<(Vec<u8>, Vec<u8>), Failure> {
-        self.n_elements += 1;
-        if depth > MAX_DEPTH || self.n_elements > MAX_ELEMENTS {
+        self.n_parts += 1;
+        if depth > MAX_DEPTH || self.n_parts > MAX_PARTS {
             return self.fail("too many or too deeply nested elements");
         }
         if self.rest().first() != Some(&b'<') {
@@ -211,6 +211,10 @@ impl Parser<'_> {
     }
 
     fn attribute(&mut self, members: &mut Members) -> Result<(), Failure> {
+        self.n_parts += 1;
+        if self.n_parts > MAX_PARTS {
+            return self.fail("too many attributes");
+        }
         let name = self.name()?;
         self.skip_space();
         if self.rest().first() != Some(&b'=') {
