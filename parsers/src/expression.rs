@@ -153,16 +153,51 @@ impl Expression {
         self.regex.is_match(text)
     }
 
-    /// Calls `found` with start and end of every match.
-    pub(crate) fn find_each(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
+    /// Calls `found` with start and end of every match, for as long as it says so: what tells that
+    /// there is no longer match may stand at the end of the text, so that all matches together may
+    /// take a time that grows with its square.
+    pub(crate) fn find_each(&self, text: &[u8], mut found: impl FnMut(usize, usize) -> bool) {
         for range in self.regex.find_iter(text).map(|found| found.range()) {
-            found(range.start, range.end);
+            if !found(range.start, range.end) {
+                return;
+            }
         }
     }
 
-    /// Appends `text` with every match replaced; `$1` and `${name}` in `with` are groups.
-    pub(crate) fn append_replaced(&self, text: &[u8], with: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.regex.replace_all(text, with.as_bytes()));
+    /// Appends `text` with every match replaced; `$1` and `${name}` in `with` are groups. `gives_up` is
+    /// asked after each match, for the reason given at [`Expression::find_each`]. False when it gave up:
+    /// a part is appended then.
+    pub(crate) fn append_replaced(
+        &self,
+        text: &[u8],
+        with: &str,
+        out: &mut Vec<u8>,
+        mut gives_up: impl FnMut() -> bool,
+    ) -> bool {
+        let mut done = 0;
+        // Finding groups costs more than finding matches.
+        if with.contains('$') {
+            for groups in self.regex.captures_iter(text) {
+                let whole = groups.get_match();
+                out.extend_from_slice(&text[done..whole.start()]);
+                groups.expand(with.as_bytes(), out);
+                done = whole.end();
+                if gives_up() {
+                    return false;
+                }
+            }
+        } else {
+            for whole in self.regex.find_iter(text) {
+                out.extend_from_slice(&text[done..whole.start()]);
+                out.extend_from_slice(with.as_bytes());
+                done = whole.end();
+                if gives_up() {
+                    return false;
+                }
+            }
+        }
+        out.extend_from_slice(&text[done..]);
+        true
     }
 
     /// How far into a text that does not match its longest beginning matches, and the rest of the

@@ -11,7 +11,7 @@ use crate::json::{Member, Refused, ValueKind, Walker, kinds};
 use crate::level::Level;
 use crate::logfmt;
 use crate::marks::Marks;
-use crate::redact::Find;
+use crate::redact::Finds;
 use crate::span::{Bytes, Source, Span};
 use crate::time::{self, Moment, TimeWriter, Zone};
 use crate::value::Value;
@@ -81,7 +81,7 @@ pub(crate) struct Fields {
     /// Scratch of steps that make text.
     pub(crate) scratch: Vec<u8>,
     pub(crate) filled: Vec<u8>,
-    pub(crate) finds: Vec<Find>,
+    pub(crate) finds: Finds,
     /// Redactions that steps asked for, by their number in the rule set.
     pub(crate) redactions: Vec<u32>,
     /// Where the document goes, by its number in the rule set.
@@ -118,7 +118,7 @@ impl Fields {
             path: Vec::new(),
             scratch: Vec::new(),
             filled: Vec::new(),
-            finds: Vec::new(),
+            finds: Finds::default(),
             redactions: Vec::new(),
             route: None,
             kept: Vec::new(),

@@ -23,8 +23,18 @@ pub(crate) use library::{Flavour, Library};
 /// Memory that a compiled expression may take.
 const MAX_SIZE: usize = 32 * 1024 * 1024;
 
-/// Steps of the engine that goes back, on one line: some milliseconds.
+/// Steps of the engine that goes back, on one line: some milliseconds where a step looks at a few
+/// characters.
 const MAX_STEPS: usize = 200_000;
+
+/// What these steps may look at together, in bytes: a step may look at all of the rest of the line,
+/// and the engine cannot be interrupted. A processor that looks at a gigabyte in a second needs half
+/// a second for it.
+const MAX_WORK: usize = 1 << 29;
+
+/// Lengths of lines, up to each of which there is a limit of steps, and an engine that has it; a line
+/// longer than all is not given to the engine.
+const LENGTHS: [usize; 4] = [2 << 10, 16 << 10, 128 << 10, 1 << 20];
 
 /// What is wrong with an expression.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +82,8 @@ pub(crate) struct Grok {
     /// Without look-arounds; `None` when it cannot be had.
     linear: Option<Linear>,
     exact_text: String,
-    exact: OnceLock<Option<Box<Exact>>>,
+    /// For each of [`LENGTHS`], made when it is needed.
+    exact: [OnceLock<Option<Box<Exact>>>; LENGTHS.len()],
     captures: Vec<Capture>,
     /// Why the expression cannot run in linear time.
     reason: Option<&'static str>,
@@ -112,7 +123,7 @@ impl Grok {
         let mut grok = Grok {
             linear: None,
             exact_text: translated.exact,
-            exact: OnceLock::new(),
+            exact: Default::default(),
             captures,
             reason: translated.reason,
         };
@@ -122,7 +133,7 @@ impl Grok {
                 translated.checks,
                 grok.captures.len(),
             )?);
-        } else if grok.exact().is_none() {
+        } else if grok.exact(0).is_none() {
             return Err(Wrong::new("cannot compile the expression"));
         }
         Ok(grok)
@@ -175,10 +186,15 @@ impl Grok {
         self.find_exactly(text, from, ranges)
     }
 
-    fn exact(&self) -> Option<&Exact> {
+    /// The engine that goes back, for a line of `n_bytes`.
+    fn exact(&self, n_bytes: usize) -> Option<&Exact> {
+        let (length, exact) = LENGTHS
+            .iter()
+            .zip(&self.exact)
+            .find(|(length, _)| n_bytes <= **length)?;
         let compile = || {
             let regex = fancy_regex::RegexBuilder::new(&self.exact_text)
-                .backtrack_limit(MAX_STEPS)
+                .backtrack_limit(MAX_STEPS.min(MAX_WORK / length))
                 .delegate_size_limit(MAX_SIZE)
                 .build()
                 .ok()?;
@@ -186,12 +202,15 @@ impl Grok {
             let groups = expand::groups(&names, self.captures.len());
             Some(Box::new(Exact { regex, groups }))
         };
-        self.exact.get_or_init(compile).as_deref()
+        exact.get_or_init(compile).as_deref()
     }
 
     #[cold]
     fn find_exactly(&self, text: &[u8], from: usize, ranges: &mut [Range]) -> Found {
-        let (Some(exact), Ok(text)) = (self.exact(), std::str::from_utf8(text)) else {
+        if LENGTHS.iter().all(|length| text.len() > *length) {
+            return Found::OverLimit;
+        }
+        let (Some(exact), Ok(text)) = (self.exact(text.len()), std::str::from_utf8(text)) else {
             return Found::NoMatch;
         };
         match exact.regex.captures(text) {

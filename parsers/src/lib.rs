@@ -20,6 +20,7 @@ mod logfmt;
 mod trace;
 
 mod annotations;
+mod deadline;
 mod decode;
 mod expression;
 mod formula;

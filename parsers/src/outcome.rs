@@ -58,7 +58,8 @@ pub enum Tag {
     Suspect,
     /// The stream's metadata names a rule that there is not.
     RuleUnknown,
-    /// A rule was not tried, or given up: the text is longer than its budget, or took longer.
+    /// A rule was not tried, or given up: the text is longer than its budget, or took longer. Or an
+    /// expression of `redact` took longer, and the rest of a text was replaced.
     OverBudget,
     /// A secret was replaced or removed.
     Redacted,

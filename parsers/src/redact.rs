@@ -4,14 +4,21 @@
 //! within objects; so nothing that a rule does afterwards brings a secret back. What is found is
 //! replaced in the bytes of the value; JSON stays JSON, since no detector's find reaches over a
 //! quote.
+//!
+//! There is no giving up: what has not been looked through is not written. Detectors take a linear
+//! time; where the matches of an expression of one's own take too long, the rest of the text is
+//! taken for one.
 
 mod detect;
+
+use std::time::Duration;
 
 use ring::hmac;
 
 pub use detect::Detector;
 
 use crate::Tag;
+use crate::deadline::Deadline;
 use crate::ecs::FieldId;
 use crate::escape;
 use crate::expression::Expression;
@@ -22,6 +29,9 @@ use crate::steps::hash::append_hash;
 
 /// Digits of a keyed hash that replace a secret: enough to tell people apart.
 const HASH_DIGITS: usize = 16;
+
+/// What looking for one's own expressions in a record may take: as much as a rule by default.
+const MAX_TIME: Duration = Duration::from_millis(200);
 
 /// What to look for, and what becomes of it.
 #[derive(Debug)]
@@ -103,6 +113,7 @@ impl Redaction {
     pub(crate) fn apply(&self, line: &[u8], n_line: usize, rules: &[u8], fields: &mut Fields) {
         let mut finds = std::mem::take(&mut fields.finds);
         let mut text = std::mem::take(&mut fields.scratch);
+        finds.start();
         let mut is_redacted = false;
         let message = fields.message.unwrap_or(Slot {
             span: Span::line(0, n_line),
@@ -143,6 +154,9 @@ impl Redaction {
         if is_redacted {
             fields.tags.insert(Tag::Redacted);
         }
+        if finds.is_cut {
+            fields.tags.insert(Tag::OverBudget);
+        }
         fields.finds = finds;
         fields.scratch = text;
     }
@@ -163,7 +177,7 @@ impl Redaction {
         line: &[u8],
         rules: &[u8],
         fields: &mut Fields,
-        finds: &mut Vec<Find>,
+        finds: &mut Finds,
         text: &mut Vec<u8>,
     ) -> bool {
         let Some(member) = fields.members.get(index).copied().filter(|m| !m.taken) else {
@@ -214,7 +228,7 @@ impl Redaction {
         clean: &[u8],
         rules: &[u8],
         fields: &Fields,
-        finds: &mut Vec<Find>,
+        finds: &mut Finds,
         text: &mut Vec<u8>,
     ) -> bool {
         let arena = &fields.arena;
@@ -253,7 +267,7 @@ impl Redaction {
         &self,
         value: &[u8],
         form: Form,
-        finds: &mut Vec<Find>,
+        finds: &mut Finds,
         text: &mut Vec<u8>,
     ) -> bool {
         match form {
@@ -263,18 +277,18 @@ impl Redaction {
     }
 
     /// Writes a text with what is found replaced; false when nothing is found.
-    fn rewrite(&self, value: &[u8], finds: &mut Vec<Find>, text: &mut Vec<u8>) -> bool {
+    fn rewrite(&self, value: &[u8], finds: &mut Finds, text: &mut Vec<u8>) -> bool {
         self.find_all(value, finds);
-        if finds.is_empty() {
+        if finds.all.is_empty() {
             return false;
         }
         text.clear();
-        self.append_replaced(value, finds, text);
+        self.append_replaced(value, &finds.all, text);
         true
     }
 
     /// As [`Redaction::rewrite`], for JSON: texts within it, numbers, values of secret names.
-    fn rewrite_json(&self, json: &[u8], finds: &mut Vec<Find>, text: &mut Vec<u8>) -> bool {
+    fn rewrite_json(&self, json: &[u8], finds: &mut Finds, text: &mut Vec<u8>) -> bool {
         text.clear();
         let (mut done, mut at) = (0, 0);
         let mut is_changed = false;
@@ -317,7 +331,7 @@ impl Redaction {
             let value = if has_escapes { &plain } else { value };
             if !is_secret {
                 self.find_all(value, finds);
-                if finds.is_empty() {
+                if finds.all.is_empty() {
                     continue;
                 }
             }
@@ -332,10 +346,10 @@ impl Redaction {
                 true => self.append_replacement(text, "secret", value),
                 false if has_escapes => {
                     let mut replaced = Vec::new();
-                    self.append_replaced(value, finds, &mut replaced);
+                    self.append_replaced(value, &finds.all, &mut replaced);
                     escape::append_escaped(text, &replaced);
                 }
-                false => self.append_replaced(value, finds, text),
+                false => self.append_replaced(value, &finds.all, text),
             }
             if !is_string {
                 text.push(b'"');
@@ -346,8 +360,15 @@ impl Redaction {
     }
 
     /// All places, in their order, none within another.
-    fn find_all(&self, value: &[u8], finds: &mut Vec<Find>) {
+    fn find_all(&self, value: &[u8], finds: &mut Finds) {
+        let Finds {
+            all: finds,
+            deadline,
+            is_cut,
+        } = finds;
         finds.clear();
+        // What nobody has looked through.
+        let mut rest: Option<Find> = None;
         for (number, detector) in self.detectors.iter().enumerate() {
             detector.each(value, |start, end| finds.push(Find { start, end, number }));
         }
@@ -357,6 +378,12 @@ impl Redaction {
                 if start < end {
                     finds.push(Find { start, end, number });
                 }
+                let is_over = deadline.is_over_after_turn();
+                if is_over && rest.is_none_or(|rest| end < rest.start) {
+                    let (start, end) = (end, value.len());
+                    rest = Some(Find { start, end, number });
+                }
+                !is_over
             });
         }
         if finds.len() > 1 {
@@ -369,6 +396,15 @@ impl Redaction {
                 }
                 is_free
             });
+        }
+        if let Some(mut rest) = rest {
+            finds.retain(|find| find.start < rest.start);
+            let done = finds.last().map_or(0, |find| find.end);
+            rest.start = rest.start.max(done);
+            if rest.start < rest.end {
+                finds.push(rest);
+                *is_cut = true;
+            }
         }
     }
 
@@ -408,10 +444,38 @@ impl Redaction {
 
 /// Where something was found, and by which of the detectors and expressions.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Find {
+struct Find {
     start: usize,
     end: usize,
     number: usize,
+}
+
+/// What was found in the text at hand: memory that is used again.
+#[derive(Debug)]
+pub(crate) struct Finds {
+    all: Vec<Find>,
+    /// Of the record.
+    deadline: Deadline,
+    /// The rest of some text of the record was taken for a find.
+    is_cut: bool,
+}
+
+impl Default for Finds {
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            deadline: Deadline::still(MAX_TIME),
+            is_cut: false,
+        }
+    }
+}
+
+impl Finds {
+    /// Begins with another record.
+    fn start(&mut self) {
+        self.deadline = Deadline::still(MAX_TIME);
+        self.is_cut = false;
+    }
 }
 
 fn write(fields: &mut Fields, text: &[u8]) -> Span {
@@ -428,7 +492,7 @@ mod tests {
 
     fn redact(options: &RedactionOptions, text: &str) -> String {
         let redaction = Redaction::new(options).unwrap();
-        let (mut finds, mut out) = (Vec::new(), Vec::new());
+        let (mut finds, mut out) = (Finds::default(), Vec::new());
         match redaction.rewrite(text.as_bytes(), &mut finds, &mut out) {
             true => String::from_utf8(out).unwrap(),
             false => text.to_owned(),
@@ -528,6 +592,28 @@ mod tests {
     }
 
     #[test]
+    fn where_an_expression_takes_too_long_the_rest_is_taken_for_a_find() {
+        let options = RedactionOptions {
+            expressions: vec![("own".to_owned(), "a.*z|a".to_owned())],
+            ..RedactionOptions::default()
+        };
+        let redaction = Redaction::new(&options).unwrap();
+        let mut finds = Finds {
+            deadline: Deadline::running(Duration::ZERO),
+            ..Finds::default()
+        };
+        let (value, mut text) = ("ab".repeat(100), Vec::new());
+        assert!(redaction.rewrite(value.as_bytes(), &mut finds, &mut text));
+        assert!(finds.is_cut);
+        // Some matches, then one that goes to the end.
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with("[redacted:own]b[redacted:own]b"));
+        assert!(text.ends_with("[redacted:own][redacted:own]") && !text.contains("abab"));
+        // As long as there is time, every match is one of its own.
+        assert_eq!(redact(&options, &value), "[redacted:own]b".repeat(100));
+    }
+
+    #[test]
     fn hashes_tell_equal_values() {
         let options = RedactionOptions {
             hash_key: Some(b"k".to_vec()),
@@ -549,7 +635,7 @@ mod tests {
             redact(&all, &text);
             let redaction = Redaction::new(&all).unwrap();
             let json = serde_json::json!({"password": text, "b": [text, 4111111111111111u64, {"c": 1}]}).to_string();
-            let (mut finds, mut out) = (Vec::new(), Vec::new());
+            let (mut finds, mut out) = (Finds::default(), Vec::new());
             prop_assert!(redaction.rewrite_json(json.as_bytes(), &mut finds, &mut out) || text.is_empty());
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
         }

@@ -1,8 +1,8 @@
 //! What steps work on: the record's text and its fields, with the memory that they may use.
 
 use std::any::Any;
-use std::time::Instant;
 
+use crate::deadline::{Deadline, TOO_LONG};
 use crate::emit::Emit;
 use crate::fields::{Fields, Form, Slot};
 use crate::rules::{Block, RuleSet, Trace};
@@ -69,8 +69,8 @@ pub(crate) struct Work<'w> {
     pub(crate) memory: &'w mut Memory,
     /// The step at hand, to find its memory.
     pub(crate) step: usize,
-    /// When the record has taken too long; `None`: it cannot, for it is short and all is linear.
-    pub(crate) deadline: Option<Instant>,
+    /// When the record has taken too long.
+    pub(crate) deadline: Deadline,
     /// It has.
     pub(crate) is_late: bool,
     /// Where steps are noted, for `rules explain` only.
@@ -118,11 +118,9 @@ impl Work<'_> {
             };
             self.step = id as usize;
             let mut flow = placed.step.run(self);
-            if let Some(deadline) = self.deadline
-                && Instant::now() > deadline
-            {
+            if self.deadline.is_over() {
                 self.is_late = true;
-                flow = Err(Failure::at(self.span.0, "the record takes too long"));
+                flow = Err(Failure::at(self.span.0, TOO_LONG));
             }
             match flow {
                 Ok(Flow::Next) => {}

@@ -44,7 +44,7 @@ pub static RULE_KEYS: &[OptionDoc] = &[
         name: "max_time",
         kind: OptionKind::Duration,
         need: Need::Default(MAX_TIME),
-        doc: "the rule's budget of time for a record, asked for after each of its steps where the text is long or a step goes back and tries again: over it the record is kept unparsed, tagged `over_budget`",
+        doc: "the rule's budget of time for a record: over it the record is kept unparsed, tagged `over_budget`. The clock is looked at after each step where the text is long or a step goes back and tries again, and within steps that go through the text many times",
     },
     OptionDoc {
         name: "examples",

@@ -2,10 +2,11 @@
 //!
 //! A rule that fails leaves nothing behind: what its steps set is forgotten.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::explain::Verdict;
 use super::{Rule, RuleId, RuleSet, Trace};
+use crate::deadline::Deadline;
 use crate::fields::Fields;
 use crate::parser::Ran;
 use crate::steps::Flow;
@@ -55,8 +56,8 @@ const KEEP_UNMATCHED: usize = 32;
 /// One record in so many is timed: reading the clock costs as much as a short rule.
 const TIMED_ONE_IN: u64 = 64;
 
-/// Texts up to this need no look at the clock where all steps are linear: that costs as much as a
-/// short rule.
+/// Texts up to this need no look at the clock where all steps are linear and nothing takes many
+/// turns: that costs as much as a short rule.
 const WATCHED_BYTES: usize = 32 << 10;
 
 /// Metadata that names the rule for a stream, the first that is there.
@@ -151,7 +152,8 @@ impl Runner {
             found: &mut self.found,
             memory: &mut self.memory,
             step: 0,
-            deadline: None,
+            // Each rule has its own.
+            deadline: Deadline::still(Duration::ZERO),
             is_late: false,
             trace,
         };
@@ -211,8 +213,10 @@ impl Runner {
                 continue;
             }
             let start = is_timed.then(Instant::now);
-            let is_watched = rule.is_slow || head > WATCHED_BYTES;
-            work.deadline = is_watched.then(|| Instant::now() + rule.max_time);
+            work.deadline = match rule.is_slow || head > WATCHED_BYTES {
+                true => Deadline::running(rule.max_time),
+                false => Deadline::still(rule.max_time),
+            };
             let is_kept = matches!(ran, Ran::Matched(_));
             let flow = try_rule(
                 rule,

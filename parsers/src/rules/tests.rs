@@ -100,6 +100,50 @@ fn steps_that_need_back_tracking_are_told_and_have_a_budget_of_time() {
     }
 }
 
+/// Whether a rule of these steps is given up on a line.
+fn is_over_budget(steps: &str, max_time: &str, line: &str) -> bool {
+    let set = load(&format!(
+        "name: a\nmax_time: {max_time}\nsteps: [{steps}]\n"
+    ));
+    let mut parser = Parser::new(Arc::new(set.unwrap()));
+    let stream = StreamContext::new(b"{}").unwrap();
+    let outcome = parser.append_document(&record_of(line.as_bytes()), &stream, &mut Vec::new());
+    let Outcome::Document(document) = outcome else {
+        panic!("it is kept");
+    };
+    let is_over = document.tags.contains(crate::Tag::OverBudget);
+    assert_eq!(document.rule.is_none(), is_over);
+    is_over
+}
+
+#[test]
+fn a_step_of_many_turns_looks_at_the_clock_while_it_works() {
+    // Short lines: no clock runs when the step begins.
+    let (csv, columns) = ("\"a,".repeat(200), "\"a ".repeat(200));
+    for (steps, line) in [
+        (
+            "{replace: {fields: message, regex: 'a.*z|a', with: b}}",
+            "a".repeat(1000),
+        ),
+        (
+            "{replace: {fields: message, regex: '(a).*z|(a)', with: '${1}b'}}",
+            "a".repeat(1000),
+        ),
+        ("{csv: {columns: [a]}}", csv),
+        ("{columns: {columns: [a]}}", columns),
+        // What comes before it is undone, and what comes after it is not run.
+        (
+            "{set: {a: b}}, {try: {steps: [{replace: {fields: message, regex: a}}]}}, {set: {c: d}}",
+            "a".repeat(1000),
+        ),
+    ] {
+        assert!(is_over_budget(steps, "0s", &line), "{steps}");
+        assert!(!is_over_budget(steps, "1h", &line), "{steps}");
+    }
+    // Few turns: no clock is started.
+    assert!(!is_over_budget("{csv: {columns: [a]}}", "0s", "a,b,c"));
+}
+
 fn record_of(message: &[u8]) -> RecordView<'_> {
     RecordView {
         message,

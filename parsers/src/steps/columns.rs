@@ -1,6 +1,7 @@
 //! `columns`: values with blanks between them, some in quotes or brackets: access logs.
 
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
+use crate::deadline::TOO_LONG;
 use crate::emit::{Emit, Message};
 use crate::json::ValueKind;
 use crate::rules::{Field, FilePlace, Options, Place, Reader};
@@ -373,12 +374,18 @@ impl Step for Columns {
         let from = work.span.0;
         let to = from + work.current().trim_ascii_end().len();
         let mut message = None;
+        let mut deadline = work.deadline;
         let mut out = work.emit();
         let line = out.line().get(..to).unwrap_or_default();
         let mut at = from;
         let mut index = 0;
         let mut before = (from, from);
         while at < to {
+            // A quote or bracket that is not closed is looked for up to the end.
+            if deadline.is_over_after_turn() {
+                work.deadline = deadline;
+                return Err(Failure::at(at, TOO_LONG));
+            }
             let (part, next) = self.value(line, at);
             if let Some((Column::Field(field), _)) = self.columns.get(index)
                 && field.target.place == Place::Message
@@ -394,6 +401,7 @@ impl Step for Columns {
             return Err(Failure::at(to, "there are too few values"));
         }
         out.finish(Message::Left);
+        work.deadline = deadline;
         if let Some(span) = message {
             work.span = span;
         }

@@ -1,6 +1,7 @@
 //! `csv` and `tsv`: values in a fixed order.
 
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
+use crate::deadline::TOO_LONG;
 use crate::rules::{Field, Options, Reader};
 use crate::span::Span;
 use crate::work::Work;
@@ -181,11 +182,17 @@ impl Step for Csv {
             _ => from + newline_end(work.current()),
         };
         let mut message = None;
+        let mut deadline = work.deadline;
         let mut out = work.emit();
         let line = out.line().get(..to).unwrap_or_default();
         let mut next = (from < to).then_some(from);
         let mut number = 0;
         while let Some(at) = next {
+            // A quote that is not closed is looked for up to the end.
+            if deadline.is_over_after_turn() {
+                work.deadline = deadline;
+                return Err(Failure::at(at, TOO_LONG));
+            }
             let value = self.value(line, at);
             next = value.next;
             let text = line.get(value.start..value.end).unwrap_or_default();
@@ -216,6 +223,7 @@ impl Step for Csv {
             return Err(Failure::at(from, "there is no value"));
         }
         out.finish(crate::emit::Message::Left);
+        work.deadline = deadline;
         if let Some(span) = message {
             work.span = span;
         }

@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
+use crate::deadline::TOO_LONG;
 use crate::emit;
 use crate::grok::{Flavour, Found, Grok, Library, Range, Scratch};
 use crate::rules::{Field, Options, Place, Reader};
@@ -14,7 +15,7 @@ pub(super) static ENTRY: Entry = Entry {
         name: "grok",
         group: Group::Patterns,
         summary: "Logstash's patterns, `%{IPORHOST:source.address} took %{NUMBER:took:float}`",
-        doc: "All core patterns of Logstash are there, with the names of ECS. `%{NAME:field}` puts the text into a field, `%{NAME:field:type}` demands a type (`int`, `float`, `bool`, `string`), `[a][b]` is `a.b`, and `(?<field>…)` captures what stands in it. Of several expressions the first that is found counts. An expression is found anywhere in the text unless it has `^` and `$`. It runs in time linear to the text; one that needs more (a back-reference) has a limit of steps, over which the step fails. A field that is captured twice has the first of its texts.",
+        doc: "All core patterns of Logstash are there, with the names of ECS. `%{NAME:field}` puts the text into a field, `%{NAME:field:type}` demands a type (`int`, `float`, `bool`, `string`), `[a][b]` is `a.b`, and `(?<field>…)` captures what stands in it. Of several expressions the first that is found counts. An expression is found anywhere in the text unless it has `^` and `$`. It runs in time linear to the text; one that needs more (a back-reference) has a limit of steps, over which the step fails; the limit is lower on long lines, and over 1 MiB there is none that it allows. A field that is captured twice has the first of its texts.",
         form: Form::Short("expr"),
         options: &[
             OptionDoc {
@@ -132,6 +133,9 @@ impl Step for GrokStep {
         let line = work.text.bytes();
         let marks = &work.fields.marks;
         for ((grok, fields), scratch) in self.all.iter().zip(&mut memory.scratch) {
+            if work.deadline.is_over() {
+                return Err(Failure::at(from, TOO_LONG));
+            }
             match grok.find(line, (from, to), marks, scratch, &mut memory.ranges) {
                 Found::Match => {}
                 Found::NoMatch => continue,

@@ -10,7 +10,7 @@ pub(super) static ENTRY: Entry = Entry {
         name: "redact",
         group: Group::Protecting,
         summary: "replaces secrets in all of the document: `redact: {}`",
-        doc: "Works on the finished document: message, fields, texts within objects, whatever steps come after it. `email`, `card` (with its check digit), `iban` (likewise), `ip`, `jwt`, `bearer` (also `Basic`), `aws_key`, `private_key` (PEM blocks), `password` (in URLs, and values of pairs whose name ends like a secret's). Without `detectors` all of them but `ip`. A find becomes `[redacted:email]`, or with a key `[email:…]` with sixteen digits of a keyed hash, so that equal values can still be counted. Documents that had any are tagged `redacted`. The aggregator's `redact: [usual]` does the same for every record of the installation, whatever its rule.",
+        doc: "Works on the finished document: message, fields, texts within objects, whatever steps come after it. `email`, `card` (with its check digit), `iban` (likewise), `ip`, `jwt`, `bearer` (also `Basic`), `aws_key`, `private_key` (PEM blocks), `password` (in URLs, and values of pairs whose name ends like a secret's). Without `detectors` all of them but `ip`. A find becomes `[redacted:email]`, or with a key `[email:…]` with sixteen digits of a keyed hash, so that equal values can still be counted. Documents that had any are tagged `redacted`. Where finding the matches of your own expressions takes more than 200 ms of a record, the rest of the text is replaced, tagged `over_budget`. The aggregator's `redact: [usual]` does the same for every record of the installation, whatever its rule.",
         form: Form::Short("detectors"),
         options: &[
             OptionDoc {

@@ -1,6 +1,7 @@
 //! Steps that change the text of fields: `lowercase`, `uppercase`, `trim`, `replace`.
 
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
+use crate::deadline::{Deadline, TOO_LONG};
 use crate::expression::Expression;
 use crate::rules::{Field, Options, Reader};
 use crate::work::Work;
@@ -153,7 +154,16 @@ fn read_replace(reader: &mut Reader<'_>, options: &Options<'_>) -> Option<Box<dy
 
 impl Change {
     /// Appends the changed text; false when there is no change.
-    fn append(&self, text: &[u8], out: &mut Vec<u8>) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// When it takes too long.
+    fn append(
+        &self,
+        text: &[u8],
+        out: &mut Vec<u8>,
+        deadline: &mut Deadline,
+    ) -> Result<bool, &'static str> {
         match self {
             Change::Lower | Change::Upper if text.is_ascii() => {
                 out.extend_from_slice(text);
@@ -187,16 +197,26 @@ impl Change {
                 }
                 out.extend_from_slice(&text[done..]);
             }
-            Change::Regex(expression, with) => expression.append_replaced(text, with, out),
+            Change::Regex(expression, with) => {
+                let gives_up = || deadline.is_over_after_turn();
+                if !expression.append_replaced(text, with, out, gives_up) {
+                    return Err(TOO_LONG);
+                }
+            }
         }
-        out.as_slice() != text
+        Ok(out.as_slice() != text)
     }
 }
 
 impl Step for Text {
     fn run(&self, work: &mut Work<'_>) -> Result<Flow, Failure> {
         for field in &self.fields {
-            work.change(field, |text, out| Ok(self.change.append(text, out)))?;
+            let mut deadline = work.deadline;
+            let changed = work.change(field, |text, out| {
+                self.change.append(text, out, &mut deadline)
+            });
+            work.deadline = deadline;
+            changed?;
         }
         Ok(Flow::Next)
     }
