@@ -155,6 +155,10 @@ impl Writer {
             page.put(b",\"level\":\"");
             page.put_bytes(level.name().as_bytes());
             page.put(b"\"");
+        } else if let Some(word) = &fields.level_word {
+            page.put(b",\"level\":\"");
+            page.put_bytes(word.text());
+            page.put(b"\"");
         }
         let own = fields.used.intersection(&self.log_fields);
         self.plans.write(page, texts, fields, &own, 1);

@@ -6,7 +6,7 @@ use crate::ecs::{FieldId, Kind, key_hash};
 use crate::fields::{Fields, Form, Slot};
 use crate::json::scan::{self, NumberFit};
 use crate::json::{MAX_FIELDS, Member, ValueKind};
-use crate::level::Level;
+use crate::level::Said;
 use crate::rules::{Field, Place, Type};
 use crate::span::Span;
 use crate::steps::Failure;
@@ -199,8 +199,8 @@ pub(crate) fn fill(
         Place::Time => {
             fields.set_time(moment);
         }
-        Place::Level => match Level::from_text(text) {
-            Some(level) => fields.level = Some(level),
+        Place::Level => match Said::read(text) {
+            Some(said) => fields.set_level(said),
             None => return wrong("this is no level"),
         },
         Place::Field(id) => match moment {

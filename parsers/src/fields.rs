@@ -8,7 +8,7 @@ use crate::ecs::{FIELDS, FieldId, FieldSet, Kind, Names, Role, key_hash};
 use crate::emit::is_ip;
 use crate::json::rewrite::{MembersOf, Rewriter, kinds_of_array};
 use crate::json::{Member, Refused, ValueKind, Walker, kinds};
-use crate::level::Level;
+use crate::level::{Level, Said, Word};
 use crate::logfmt;
 use crate::marks::Marks;
 use crate::redact::Finds;
@@ -51,6 +51,7 @@ pub(crate) struct Mark {
     arena: usize,
     message: Option<Slot>,
     level: Option<Level>,
+    level_word: Option<Word>,
     time_ns: Option<i64>,
     tags: Tags,
 }
@@ -90,6 +91,8 @@ pub(crate) struct Fields {
     times: TimeWriter,
     pub(crate) message: Option<Slot>,
     pub(crate) level: Option<Level>,
+    /// What a rule found in place of a level; counts when there is no `level`.
+    pub(crate) level_word: Option<Word>,
     pub(crate) time_ns: Option<i64>,
     pub(crate) tags: Tags,
 }
@@ -125,6 +128,7 @@ impl Fields {
             times: TimeWriter::new(),
             message: None,
             level: None,
+            level_word: None,
             time_ns: None,
             tags: Tags::NONE,
         }
@@ -143,6 +147,7 @@ impl Fields {
         self.arena.clear();
         self.message = None;
         self.level = None;
+        self.level_word = None;
         self.time_ns = None;
         self.tags = Tags::NONE;
     }
@@ -160,6 +165,7 @@ impl Fields {
         self.arena.clone_from(&other.arena);
         self.message = other.message;
         self.level = other.level;
+        self.level_word = other.level_word;
         self.time_ns = other.time_ns;
         self.tags = other.tags;
     }
@@ -174,6 +180,7 @@ impl Fields {
             arena: self.arena.len(),
             message: self.message,
             level: self.level,
+            level_word: self.level_word,
             time_ns: self.time_ns,
             tags: self.tags,
         }
@@ -189,6 +196,7 @@ impl Fields {
         self.arena.truncate(mark.arena);
         self.message = mark.message;
         self.level = mark.level;
+        self.level_word = mark.level_word;
         self.time_ns = mark.time_ns;
         self.tags = mark.tags;
     }
@@ -465,6 +473,14 @@ impl Fields {
             _ => None,
         };
         self.set_time(moment)
+    }
+
+    /// Sets what a rule says to be the level.
+    pub(crate) fn set_level(&mut self, said: Said) {
+        (self.level, self.level_word) = match said {
+            Said::Known(level) => (Some(level), None),
+            Said::Other(word) => (None, Some(word)),
+        };
     }
 
     /// Takes the record's own time. True when it can be stored.

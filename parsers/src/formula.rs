@@ -13,7 +13,7 @@ use crate::ecs::Kind;
 use crate::emit::number_at;
 use crate::expression::Expression;
 use crate::json::ValueKind;
-use crate::level::Level;
+use crate::level::{Level, Word};
 use crate::rules::{Field, FilePlace, Place, Reader, Type};
 use crate::work::Work;
 use syntax::{Call, Comparison, Literal, Tree};
@@ -284,8 +284,19 @@ fn operand(
     };
     match literal {
         Literal::Word(word) | Literal::Text(word) if field.target.place == Place::Level => {
-            match Level::from_text(word.as_bytes()) {
-                Some(level) if !comparison.is_of_text_only() => Some(Operand::Level(level)),
+            // A word of the program's own stands in quotes: without them it is a level with a
+            // mistake in it.
+            let own = match literal {
+                Literal::Text(_) => Word::of(word.as_bytes()),
+                _ => None,
+            };
+            let is_equality = matches!(comparison, Comparison::Equal | Comparison::Unequal);
+            match (Level::from_text(word.as_bytes()), own) {
+                (Some(level), _) if !comparison.is_of_text_only() => Some(Operand::Level(level)),
+                (None, Some(own)) if is_equality => {
+                    let own = String::from_utf8_lossy(own.text());
+                    Some(Operand::Text(own.into_owned()))
+                }
                 _ => wrong(
                     format!("`{word}` is no level"),
                     Some("one of trace, debug, info, warn, error, fatal"),
@@ -354,6 +365,11 @@ mod tests {
         check("log.level >= warn", true);
         check("log.level == \"info\"", false);
         check("log.level in [error, fatal]", true);
+        check("log.level == \"AUDIT\" or log.level == \"info\"", false);
+        check(
+            "log.level != \"audit\" and log.level not in [\"audit\", warn]",
+            true,
+        );
         check("user.name in ['eve', 'bob']", true);
         check("user.name not in ['eve', 'bob']", false);
         check("exists(user.name) and not exists(user.id)", true);
@@ -381,6 +397,8 @@ mod tests {
         };
         check("http.response.status_code == \"abc\"", "is a number");
         check("log.level >= high", "is no level");
+        check("log.level >= \"audit\"", "is no level");
+        check("log.level == audit", "is no level");
         check("n contains 3", "a text is needed");
         check("client.ip in_network \"10.0\"", "is no network");
         check("t matches \"(\"", "bad expression");

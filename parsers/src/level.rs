@@ -1,4 +1,4 @@
-//! Severity: the many ways programs write it, to six words.
+//! Severity: the many ways programs write it, to six words; and words that are none of these.
 
 /// `log.level` of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +15,62 @@ pub enum Level {
     Error,
     /// `fatal`.
     Fatal,
+}
+
+/// What a rule found where it says that a level stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    Known(Level),
+    Other(Word),
+}
+
+impl Said {
+    /// Reads a level, or a word that may be one to its program. `None`: the rule was wrong about
+    /// what stands there.
+    pub(crate) fn read(text: &[u8]) -> Option<Said> {
+        let known = Level::from_text(text).map(Said::Known);
+        known.or_else(|| Word::of(text).map(Said::Other))
+    }
+}
+
+/// A word for a level that is not known here, `AUDIT` say, in lower case: it stands in `log.level` as
+/// ECS wants it, and is neither above nor below any [`Level`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word {
+    bytes: [u8; Word::MAX_BYTES],
+    n: u8,
+}
+
+impl Word {
+    /// Longest word: the longest level that is known has 13 bytes. Text beyond is prose, an id or a
+    /// secret.
+    const MAX_BYTES: usize = 16;
+
+    /// A text that is a word: letters, in it `_` and `-`, and up to two digits at its end (`P2`).
+    pub(crate) fn of(text: &[u8]) -> Option<Word> {
+        let n_digits = text.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        let letters = text.get(..text.len() - n_digits).unwrap_or_default();
+        let is_word = text.len() <= Self::MAX_BYTES
+            && n_digits <= 2
+            && letters.first().is_some_and(u8::is_ascii_alphabetic)
+            && letters
+                .iter()
+                .all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-'));
+        if !is_word {
+            return None;
+        }
+        let mut bytes = [0; Self::MAX_BYTES];
+        for (to, from) in bytes.iter_mut().zip(text) {
+            *to = from.to_ascii_lowercase();
+        }
+        let n = text.len() as u8;
+        Some(Word { bytes, n })
+    }
+
+    /// The word: nothing in it needs an escape in JSON.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.n)).unwrap_or_default()
+    }
 }
 
 /// In plain text a level stands near the start of its line. Looking further finds more words of
@@ -355,11 +411,39 @@ mod tests {
         assert_eq!(Level::from_otel(b"17"), Some(Level::Error));
     }
 
+    #[test]
+    fn words_for_levels_are_no_prose() {
+        let check = |text: &str, expected: &str| {
+            let found = Said::read(text.as_bytes());
+            let found = match &found {
+                Some(Said::Known(level)) => level.name().as_bytes(),
+                Some(Said::Other(word)) => word.text(),
+                None => b"",
+            };
+            assert_eq!(found, expected.as_bytes(), "{text}");
+        };
+        check("WARNING", "warn");
+        check("AUDIT", "audit");
+        check("Business_Event", "business_event");
+        check("P2", "p2");
+        check("X", "x");
+        check("a-word-of-16-let", "");
+        check("abcdefghijklmnop", "abcdefghijklmnop");
+        check("abcdefghijklmnopq", "");
+        check("A123", "");
+        check("12:30:45", "");
+        check("300", "");
+        check("very bad", "");
+        check("größe", "");
+        check("_x", "");
+        check("", "");
+    }
+
     proptest! {
         #[test]
         fn no_line_panics(line in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Level::in_line(&line);
-            let _ = Level::from_text(&line);
+            let _ = Said::read(&line);
         }
     }
 }

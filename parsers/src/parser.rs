@@ -177,7 +177,7 @@ impl Parser {
                     }
                 }
             }
-            if self.fields.level.is_none() {
+            if self.fields.level.is_none() && self.fields.level_word.is_none() {
                 let text = if is_grown { &grown } else { line };
                 let by_status = rule.and_then(|_| self.level_of_status(text));
                 self.fields.level = by_status.or_else(|| Level::in_line(&line[..head]));

@@ -132,6 +132,13 @@ impl Redaction {
             });
             is_redacted = true;
         }
+        if let Some(word) = fields.level_word {
+            self.find_all(word.text(), &mut finds);
+            if !finds.all.is_empty() {
+                fields.level_word = None;
+                is_redacted = true;
+            }
+        }
         let used = fields.used;
         for id in used.iter() {
             let slot = fields.slot(id);

@@ -5,7 +5,7 @@ use crate::emit::number_at;
 use crate::fields::{Form, Offer, Slot};
 use crate::json::rewrite::MembersOf;
 use crate::json::{Member, ValueKind, scan};
-use crate::level::Level;
+use crate::level::Said;
 use crate::rules::{Field, Place, Type};
 use crate::span::{Bytes, Source, Span};
 use crate::steps::Failure;
@@ -97,10 +97,14 @@ impl Work<'_> {
                 Some(Value::text(self.fields.write_time(ns)))
             }
             Place::Level => {
-                let name = self.fields.level?.name();
-                Some(Value::text(
-                    self.write(|out| out.extend_from_slice(name.as_bytes())),
-                ))
+                let span = match self.fields.level {
+                    Some(level) => self.write(|out| out.extend_from_slice(level.name().as_bytes())),
+                    None => {
+                        let word = self.fields.level_word?;
+                        self.write(|out| out.extend_from_slice(word.text()))
+                    }
+                };
+                Some(Value::text(span))
             }
             Place::Field(id) => {
                 if self.fields.used.contains(*id) {
@@ -202,7 +206,10 @@ impl Work<'_> {
             Place::Nowhere | Place::Metadata(_) => false,
             Place::Message => self.fields.message.take().is_some(),
             Place::Time => self.fields.time_ns.take().is_some(),
-            Place::Level => self.fields.level.take().is_some(),
+            Place::Level => {
+                let had_word = self.fields.level_word.take().is_some();
+                self.fields.level.take().is_some() || had_word
+            }
             Place::Field(id) => {
                 let had = self.fields.used.contains(*id);
                 self.fields.used.remove(*id);
@@ -269,8 +276,8 @@ impl Work<'_> {
             }
             Place::Level => {
                 let span = self.plain(value);
-                match Level::from_text(self.bytes(span)) {
-                    Some(level) => self.fields.level = Some(level),
+                match Said::read(self.bytes(span)) {
+                    Some(said) => self.fields.set_level(said),
                     None => return wrong("this is no level"),
                 }
                 Ok(())

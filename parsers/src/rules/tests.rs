@@ -335,6 +335,44 @@ fn the_first_rule_that_fits_wins_and_others_leave_nothing() {
 }
 
 #[test]
+fn a_word_that_is_no_level_stays_in_its_place() {
+    let run = |steps: &str, line: &str| {
+        let rule = format!("name: x\nsteps: [{steps}]\n");
+        let (outcome, text) = outcome(load(&rule).unwrap(), "{}", line);
+        let Outcome::Document(document) = outcome else {
+            panic!("it is kept");
+        };
+        let level = text.split(r#""level":""#).nth(1);
+        let level = level.and_then(|rest| rest.split('"').next());
+        let is_matched = document.rule.is_some();
+        (is_matched, level.unwrap_or_default().to_owned(), text)
+    };
+    let line = "AUDIT 7 an ERROR of old";
+    for steps in [
+        "{pattern: '<log.level> <n:int> <message>'}",
+        r"{regex: '^(?P<level>\S+) (?P<n>\d+) (?P<message>.*)$'}",
+        "{grok: '^%{WORD:log.level} %{INT:n:int} %{GREEDYDATA:message}'}",
+        "{columns: {columns: [log.level, 'n:int', m]}}",
+        "{pattern: '<word> <n:int> <message>'}, {rename: {word: log.level}}",
+        // Not above `debug` or below it.
+        "{pattern: '<log.level> <n:int> <message>'}, {if: {when: log.level >= trace or log.level < fatal, then: [{drop: true}]}}",
+    ] {
+        let (is_matched, level, text) = run(steps, line);
+        assert!(is_matched && level == "audit", "{steps}: {text}");
+        assert!(text.contains(r#""n":"#), "{steps}: {text}");
+    }
+    let severity =
+        "{pattern: '<log.level> <message>'}, {severity: {field: log.level, map: {P2: error}}}";
+    assert_eq!(run(severity, "P2 x").1, "error");
+    assert_eq!(run(severity, "P3 x").1, "p3");
+    let redact = "{pattern: '<log.level> <message>'}, {redact: {regexes: {own: audit}}}";
+    assert_eq!(run(redact, "AUDIT x").1, "");
+    // No word: the line is another.
+    let (is_matched, level, _) = run("{pattern: '<log.level> <message>'}", "12:30:45 x");
+    assert!(!is_matched && level.is_empty());
+}
+
+#[test]
 fn values_of_types_are_written_as_json() {
     let rules =
         "name: x\nsteps: [{pattern: '<a:float> <b:bool> <c:ip> <d:time> <event.start> <e>'}]\n";

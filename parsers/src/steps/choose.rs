@@ -11,7 +11,7 @@ pub(super) static IF: Entry = Entry {
         name: "if",
         group: Group::Choosing,
         summary: "steps for records that an expression holds for",
-        doc: "An expression compares fields, of the record or of the stream's metadata, with texts in quotes, numbers, `true`, `false`, `null`, levels or other fields: `==`, `!=`, `<`, `<=`, `>`, `>=`, `contains`, `starts_with`, `ends_with`, `matches \"regex\"`, `in [\"a\", \"b\"]`, `in_network \"10.0.0.0/8\"`, `exists(field)`, `length(field) > 10`, joined by `and`, `or`, `not` and parentheses. A field without a value fails every comparison but `!=` and `not in`. `log.level` is ordered from `trace` to `fatal`. Names with other characters stand between backquotes.",
+        doc: "An expression compares fields, of the record or of the stream's metadata, with texts in quotes, numbers, `true`, `false`, `null`, levels or other fields: `==`, `!=`, `<`, `<=`, `>`, `>=`, `contains`, `starts_with`, `ends_with`, `matches \"regex\"`, `in [\"a\", \"b\"]`, `in_network \"10.0.0.0/8\"`, `exists(field)`, `length(field) > 10`, joined by `and`, `or`, `not` and parentheses. A field without a value fails every comparison but `!=` and `not in`. `log.level` is ordered from `trace` to `fatal`; a word that is none of these stands in quotes, and `==`, `!=` and `in` alone can be asked of it. Names with other characters stand between backquotes.",
         form: Form::Options,
         options: &[
             OptionDoc {

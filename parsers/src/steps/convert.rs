@@ -46,7 +46,7 @@ pub(super) static SEVERITY: Entry = Entry {
                 name: "map",
                 kind: OptionKind::ChoiceMap(&["trace", "debug", "info", "warn", "error", "fatal"]),
                 need: Need::Optional,
-                doc: "values, each with the level that it stands for; asked first",
+                doc: "values in any case, each with the level that it stands for; asked first",
             },
             OptionDoc {
                 name: "scale",
@@ -231,7 +231,10 @@ impl Step for Severity {
     fn run(&self, work: &mut Work<'_>) -> Result<Flow, Failure> {
         if let Some(span) = work.text_of(&self.field) {
             let text = work.bytes(span).trim_ascii();
-            let mapped = self.map.iter().find(|(name, _)| name.as_bytes() == text);
+            // `log.level` holds words in lower case, however they are written in the line.
+            let is_named =
+                |(name, _): &&(String, Level)| name.as_bytes().eq_ignore_ascii_case(text);
+            let mapped = self.map.iter().find(is_named);
             let level = match mapped {
                 Some((_, level)) => Some(*level),
                 None => (self.read)(text),

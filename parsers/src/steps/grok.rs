@@ -156,7 +156,7 @@ impl Step for GrokStep {
                     work.span = (start, end);
                 }
                 match emit::fill(field, line, span, work.fields) {
-                    // Words that are no level are still what the pattern found.
+                    // What is no word for a level is still what the pattern found.
                     Err(_) if field.target.place == Place::Level => {}
                     filled => filled?,
                 }
