@@ -528,11 +528,7 @@ impl Fields {
             form: Form::Json,
         };
         match kind {
-            Kind::Keyword if offer.kind == ValueKind::Array => {
-                let text = self.bytes(line, offer.span);
-                let is_clean = !offer.dirty || is_plain(text);
-                (is_clean && kinds_of_array(text) == kinds::STRING).then_some(as_it_is)
-            }
+            Kind::Keyword if offer.kind == ValueKind::Array => self.fit_texts(line, offer),
             Kind::Keyword => self.as_text(line, offer),
             Kind::Long => {
                 let text = self.plain(line, offer);
@@ -582,6 +578,30 @@ impl Fields {
                 })
             }
         }
+    }
+
+    /// How an array is written into a field of texts: all of its elements must be some. Of a value
+    /// within an object nobody knows whether it can be copied as it is: one with escapes or newlines
+    /// is written anew.
+    fn fit_texts(&mut self, line: &[u8], offer: Offer) -> Option<Slot> {
+        let text = self.bytes(line, offer.span);
+        if kinds_of_array(text) != kinds::STRING {
+            return None;
+        }
+        let mut span = offer.span;
+        if offer.dirty && !is_plain(text) {
+            if span.source != Source::Line {
+                return None;
+            }
+            let start = self.arena.len();
+            self.rewriter.start();
+            self.rewriter
+                .append_value(&mut self.arena, line, span.start as usize, 2, &[]);
+            self.tags.union(self.rewriter.tags);
+            span = Span::arena(start, self.arena.len());
+        }
+        let form = Form::Json;
+        Some(Slot { span, form })
     }
 
     /// Writes a time as RFC 3339 for use as a value.

@@ -221,6 +221,16 @@ fn json_lines_are_taken_apart() {
         json!({"message": "m", "http": {"response": {"status_code": 200}}, "source": {"ip": "10.0.0.1"}, "host": {"name": "7"},
             "attributes": {"destination.ip": "db", "url": "/x", "level": "audit", "time": 12}}),
     );
+    // Lists of texts, with escapes and over several lines, dotted and nested.
+    check(
+        r#"{"msg":"m","user.roles":["a\"b","\u00e4"],"event":{"category":["x\\y",null,"\ud800"],"type":["a",1]}}"#,
+        json!({"message": "m", "user": {"roles": ["a\"b", "ä"]}, "event": {"category": ["x\\y", null, "\u{FFFD}"]},
+            "attributes": {"event": {"type": "[\"a\",1]"}}, "tags": ["json_mixed_array"]}),
+    );
+    check(
+        "{\"msg\":\"m\",\"user\":{\"roles\":[\n\"a\",\n\"\\n\"]}}",
+        json!({"message": "m", "user": {"roles": ["a", "\n"]}}),
+    );
     // No objects: plain lines.
     for line in [
         r#"{"a":1"#,
