@@ -5,9 +5,9 @@ mod event_rule;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parsers::{Parser, Problem, RuleCounts, RuleSet, Unmatched};
+use parsers::{Parser, Problem, Redaction, RuleCounts, RuleSet, Unmatched};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -35,6 +35,8 @@ struct Inner {
     /// Figures by name: they go on when a reload keeps the rule.
     counts: BTreeMap<String, RuleCounts>,
     unmatched: VecDeque<Unmatched>,
+    /// By which the lines kept were written: no other line may be among them.
+    redaction: Option<Arc<Redaction>>,
     /// Why the latest files are not in force.
     problem: Option<String>,
     n_loaded: u64,
@@ -77,7 +79,7 @@ impl RuleBook {
     /// Takes what `parser` has counted and kept since the last time. Once a batch: a lock, and
     /// work only for rules that were tried.
     pub fn note(&self, parser: &mut Parser) {
-        let rules = std::sync::Arc::clone(parser.rules());
+        let rules = Arc::clone(parser.rules());
         let mut inner = self.lock();
         parser.take_counts(|rule, counts| {
             let name = rules.name(rule);
@@ -91,7 +93,12 @@ impl RuleBook {
                 sum.cpu_ns = sum.cpu_ns.saturating_add(counts.cpu_ns);
             }
         });
+        // What a worker kept before secrets were replaced, or other ones, must not come in after.
+        let is_redacted = rules.redaction() == inner.redaction.as_ref();
         parser.take_unmatched(|line| {
+            if !is_redacted {
+                return;
+            }
             if inner.unmatched.len() >= KEEP_UNMATCHED {
                 inner.unmatched.pop_front();
             }
@@ -146,8 +153,8 @@ impl RuleBook {
     }
 
     /// Adds the figures to `registry`.
-    pub fn register(self: &std::sync::Arc<Self>, registry: &mut Registry) {
-        registry.register_collector(Box::new(Figures(std::sync::Arc::clone(self))));
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        registry.register_collector(Box::new(Figures(Arc::clone(self))));
     }
 }
 
@@ -160,11 +167,15 @@ impl Inner {
             .iter()
             .map(|name| (name.clone(), counts.remove(name).unwrap_or_default()));
         self.counts = kept.collect();
+        if rules.redaction() != self.redaction.as_ref() {
+            self.unmatched.clear();
+            self.redaction = rules.redaction().cloned();
+        }
     }
 }
 
 #[derive(Debug)]
-struct Figures(std::sync::Arc<RuleBook>);
+struct Figures(Arc<RuleBook>);
 
 /// Name, help and value of one counter.
 type Counter = (&'static str, &'static str, fn(&RuleCounts) -> u64);

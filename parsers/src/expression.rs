@@ -77,6 +77,11 @@ impl Expression {
         })
     }
 
+    /// The expression as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Names of the groups, by number; group 0 is the whole match.
     pub(crate) fn group_names(&self) -> impl Iterator<Item = Option<&str>> {
         self.regex.capture_names()

@@ -81,6 +81,27 @@ impl RedactionOptions {
     }
 }
 
+impl PartialEq for Redaction {
+    /// Whether both find the same and put the same in its place. Keys of hashes cannot be compared:
+    /// with keys only the very same one is equal.
+    fn eq(&self, other: &Self) -> bool {
+        let acts_alike = matches!(
+            (&self.action, &other.action),
+            (Action::Replace, Action::Replace) | (Action::Drop, Action::Drop)
+        );
+        let are_alike = |a: &(String, Expression), b: &(String, Expression)| {
+            a.0 == b.0 && a.1.text() == b.1.text()
+        };
+        let mut pairs = self.expressions.iter().zip(&other.expressions);
+        std::ptr::eq(self, other)
+            || acts_alike
+                && self.keys == other.keys
+                && self.detectors == other.detectors
+                && self.expressions.len() == other.expressions.len()
+                && pairs.all(|(a, b)| are_alike(a, b))
+    }
+}
+
 impl Redaction {
     /// Compiles.
     ///
@@ -618,6 +639,96 @@ mod tests {
         assert!(text.ends_with("[redacted:own][redacted:own]") && !text.contains("abab"));
         // As long as there is time, every match is one of its own.
         assert_eq!(redact(&options, &value), "[redacted:own]b".repeat(100));
+    }
+
+    /// The lines kept to write rules for are what the documents are: without secrets.
+    #[test]
+    fn unmatched_lines_are_kept_without_their_secrets() {
+        const SECRET: &str = "bob@example.org";
+        let long = format!(
+            "{}{SECRET}",
+            "x ".repeat(crate::Unmatched::MAX_BYTES / 2 - 4)
+        );
+        let lines: [(&[u8], Option<usize>); 5] = [
+            (b"mail to bob@example.org", None),
+            // The cut would leave a part of it.
+            (long.as_bytes(), None),
+            (b"\xff bob@example.org", None),
+            (b"odd\n\tat bob@example.org", Some(4)),
+            (b"for my own: C-17, and bob@example.org", None),
+        ];
+        for (hash_key, drop) in [(None, false), (Some(b"k".to_vec()), false), (None, true)] {
+            let options = RedactionOptions {
+                expressions: vec![("own".to_owned(), r"C-\d+".to_owned())],
+                hash_key,
+                drop,
+                ..RedactionOptions::usual()
+            };
+            // The rule fills fields before it fails.
+            let rule = "name: a\nsteps: [{pattern: '<word> <message>'}, {pattern: '<n:int>'}]\n";
+            let rules = crate::RuleSet::from_texts(&[(std::path::Path::new("a"), rule)]).unwrap();
+            let rules = rules.with_redaction(Redaction::new(&options).unwrap());
+            let mut parser = crate::Parser::new(std::sync::Arc::new(rules));
+            let stream = crate::StreamContext::new(b"{}").unwrap();
+            let mut n_tagged = 0;
+            for (message, trace_at) in lines {
+                let record = crate::RecordView {
+                    message,
+                    iostream: None,
+                    time_ns: None,
+                    now_ns: 0,
+                    stream: 1,
+                    offset: 0,
+                    length: 1,
+                    parts: &[],
+                    trace_at,
+                    tags: &[],
+                    unparsed: false,
+                };
+                let outcome = parser.append_document(&record, &stream, &mut Vec::new());
+                if let crate::Outcome::Document(document) = outcome {
+                    n_tagged += usize::from(document.tags.contains(Tag::Unparsed));
+                }
+            }
+            let mut n_kept = 0;
+            parser.take_unmatched(|kept| {
+                let line = String::from_utf8_lossy(&kept.line);
+                for secret in ["bob", "example", "C-17"] {
+                    assert!(!line.contains(secret), "{line}");
+                }
+                assert!(line.contains('['), "{line}");
+                n_kept += 1;
+            });
+            assert_eq!((n_kept, n_tagged), (4, 4));
+        }
+    }
+
+    #[test]
+    fn redactions_are_equal_when_they_do_the_same() {
+        let make = |options: &RedactionOptions| Redaction::new(options).unwrap();
+        let usual = RedactionOptions::usual();
+        assert_eq!(make(&usual), make(&usual));
+        let own = |text: &str| RedactionOptions {
+            expressions: vec![("own".to_owned(), text.to_owned())],
+            ..RedactionOptions::usual()
+        };
+        assert_eq!(make(&own("a")), make(&own("a")));
+        let drop = RedactionOptions {
+            drop: true,
+            ..usual.clone()
+        };
+        for other in [&own("a"), &own("b"), &drop, &RedactionOptions::default()] {
+            assert_ne!(make(&usual), make(other));
+        }
+        assert_ne!(make(&own("a")), make(&own("b")));
+        let keyed = RedactionOptions {
+            hash_key: Some(b"k".to_vec()),
+            ..usual
+        };
+        let one = make(&keyed);
+        let same = &one;
+        assert_eq!(*same, one);
+        assert_ne!(one, make(&keyed));
     }
 
     #[test]

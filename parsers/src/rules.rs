@@ -310,6 +310,11 @@ impl RuleSet {
         self
     }
 
+    /// What is done to every record, if anything is.
+    pub fn redaction(&self) -> Option<&Arc<Redaction>> {
+        self.redaction.as_ref()
+    }
+
     /// What works but may be slow: steps that need back-tracking.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings

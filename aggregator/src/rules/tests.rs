@@ -104,6 +104,37 @@ fn the_latest_unmatched_lines_are_kept() {
 }
 
 #[test]
+fn no_line_outlives_a_change_of_what_is_redacted() {
+    let redacted = || {
+        let rules = RuleSet::from_texts(&[(Path::new("r.yaml"), ONE)]).unwrap();
+        let usual = parsers::RedactionOptions::usual();
+        Arc::new(rules.with_redaction(parsers::Redaction::new(&usual).unwrap()))
+    };
+    let set = rules(ONE);
+    let book = RuleBook::new(&set);
+    let mut parser = Parser::new(set);
+    let mut late = Parser::new(Arc::clone(parser.rules()));
+    parse(&mut parser, "mail to bob@example.org");
+    parse(&mut late, "mail to eve@example.org");
+    book.note(&mut parser);
+    assert_eq!(book.unmatched().len(), 1);
+    let set = redacted();
+    book.replaced(&set);
+    assert_eq!(book.unmatched().len(), 0);
+    // A worker that was in a batch meanwhile.
+    book.note(&mut late);
+    assert_eq!(book.unmatched().len(), 0);
+    let mut parser = Parser::new(set);
+    parse(&mut parser, "mail to bob@example.org");
+    book.note(&mut parser);
+    // Loaded again with the same redaction: lines stay.
+    book.replaced(&redacted());
+    let lines = book.unmatched();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0].line, b"mail to [redacted:email]");
+}
+
+#[test]
 fn a_refused_set_is_told_until_a_good_one_comes() {
     let book = Arc::new(RuleBook::new(&rules(ONE)));
     let problems = RuleSet::from_texts(&[(Path::new("r.yaml"), "nmae: x\n")]).unwrap_err();
