@@ -135,17 +135,9 @@ mod tests {
         let annotations = annotations(None, Some("0.25"));
         let drops = |offset: u64, level: Option<Level>| {
             let record = RecordView {
-                message: b"hello",
-                iostream: None,
-                time_ns: None,
-                now_ns: 0,
                 stream: 7,
                 offset,
-                length: 6,
-                parts: &[],
-                trace_at: None,
-                tags: &[],
-                unparsed: false,
+                ..RecordView::of(b"hello")
             };
             annotations.drops(&record, level)
         };

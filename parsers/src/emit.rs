@@ -130,6 +130,25 @@ impl<'e> Emit<'e> {
         Span::arena(start, self.fields.arena.len())
     }
 
+    /// The text of a range. Where it has a backslash, `undo` appends it without its escapes.
+    pub(crate) fn undone(
+        &mut self,
+        (start, end): (usize, usize),
+        undo: impl FnOnce(&mut Vec<u8>, &[u8]),
+    ) -> Span {
+        let text = self.line.get(start..end).unwrap_or_default();
+        match memchr::memchr(b'\\', text) {
+            None => Span::line(start, end),
+            Some(_) => self.write(|arena| undo(arena, text)),
+        }
+    }
+
+    /// A pair of text whose name does not stand in the line.
+    pub(crate) fn named(&mut self, name: &str, value: Span) {
+        let key = self.write(|arena| arena.extend_from_slice(name.as_bytes()));
+        self.pair_of(key, value, ValueKind::Text);
+    }
+
     /// Gives the pairs to the fields that they name.
     #[inline]
     pub(crate) fn finish(self, message: Message) {

@@ -87,6 +87,25 @@ pub struct RecordView<'a> {
     pub unparsed: bool,
 }
 
+impl<'a> RecordView<'a> {
+    /// A text and nothing around it: of no stream, without any time.
+    pub fn of(message: &'a [u8]) -> Self {
+        Self {
+            message,
+            iostream: None,
+            time_ns: None,
+            now_ns: 0,
+            stream: 0,
+            offset: 0,
+            length: message.len() as u64,
+            parts: &[],
+            trace_at: None,
+            tags: &[],
+            unparsed: false,
+        }
+    }
+}
+
 /// What authors are told of the rule language: one table, from which the reference and the JSON
 /// Schema are made, and by which rule files are checked.
 pub mod reference {

@@ -101,6 +101,13 @@ impl Marks {
     }
 }
 
+/// Whether `literal` stands at a place. A few bytes: a loop, not a call.
+#[inline(always)]
+pub(crate) fn is_at(text: &[u8], at: usize, literal: &[u8]) -> bool {
+    let text = text.get(at..).unwrap_or_default();
+    text.len() >= literal.len() && literal.iter().zip(text).all(|(a, b)| a == b)
+}
+
 /// The first bit set of `from..end`, or `end`.
 #[inline(always)]
 fn next_bit(words: &[u64], from: usize, end: usize) -> usize {

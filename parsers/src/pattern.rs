@@ -4,7 +4,7 @@
 //! quotes an escaped quote does not end it. So a match is a chain of byte searches, linear in the
 //! line: no hole is ever tried at two lengths.
 
-use crate::marks::Marks;
+use crate::marks::{Marks, is_at};
 use crate::steps::Failure;
 
 /// A compiled pattern.
@@ -199,13 +199,6 @@ fn find_literal(text: &[u8], mut at: usize, literal: &[u8], marks: &Marks) -> Op
         }
         at += 1;
     }
-}
-
-/// Whether `literal` stands at a place. A few bytes: a loop, not a call.
-#[inline(always)]
-fn is_at(text: &[u8], at: usize, literal: &[u8]) -> bool {
-    let text = text.get(at..).unwrap_or_default();
-    text.len() >= literal.len() && literal.iter().zip(text).all(|(a, b)| a == b)
 }
 
 /// Position of `literal`, which begins with a quote, where no odd number of backslashes stands

@@ -673,17 +673,8 @@ mod tests {
             let mut n_tagged = 0;
             for (message, trace_at) in lines {
                 let record = crate::RecordView {
-                    message,
-                    iostream: None,
-                    time_ns: None,
-                    now_ns: 0,
-                    stream: 1,
-                    offset: 0,
-                    length: 1,
-                    parts: &[],
                     trace_at,
-                    tags: &[],
-                    unparsed: false,
+                    ..crate::RecordView::of(message)
                 };
                 let outcome = parser.append_document(&record, &stream, &mut Vec::new());
                 if let crate::Outcome::Document(document) = outcome {

@@ -157,11 +157,7 @@ impl RuleSet {
     pub fn load(paths: &[PathBuf]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let texts = files::read(paths, &mut problems);
-        let texts: Vec<_> = texts
-            .iter()
-            .map(|(path, text)| (path.as_path(), text.as_str()))
-            .collect();
-        Self::build(&texts, false, None, problems)
+        Self::build(&files::lent(&texts), false, None, problems)
     }
 
     /// As [`RuleSet::load`], and after these rules those that ship, but for those whose name one of
@@ -173,11 +169,7 @@ impl RuleSet {
     pub fn load_with_shipped(paths: &[PathBuf]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let texts = files::read(paths, &mut problems);
-        let texts: Vec<_> = texts
-            .iter()
-            .map(|(path, text)| (path.as_path(), text.as_str()))
-            .collect();
-        Self::build(&texts, true, None, problems)
+        Self::build(&files::lent(&texts), true, None, problems)
     }
 
     /// As [`RuleSet::load`], from texts in memory. The paths only name them in problems.
@@ -255,11 +247,7 @@ impl RuleSet {
     ) -> Result<(Self, Vec<ExampleReport>), Vec<Problem>> {
         let mut problems = Vec::new();
         let texts = files::read(paths, &mut problems);
-        let texts: Vec<_> = texts
-            .iter()
-            .map(|(path, text)| (path.as_path(), text.as_str()))
-            .collect();
-        Self::run_examples(&texts, false, None, problems)
+        Self::run_examples(&files::lent(&texts), false, None, problems)
     }
 
     /// As [`RuleSet::load_with_examples`], from texts in memory.

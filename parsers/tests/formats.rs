@@ -10,17 +10,8 @@ use serde_json::Value;
 
 fn document(parser: &mut Parser, stream: &StreamContext, line: &str) -> Value {
     let record = RecordView {
-        message: line.as_bytes(),
-        iostream: None,
         time_ns: Some(1_704_164_645_000_000_000),
-        now_ns: 0,
-        stream: 1,
-        offset: 0,
-        length: line.len() as u64,
-        parts: &[],
-        trace_at: None,
-        tags: &[],
-        unparsed: false,
+        ..RecordView::of(line.as_bytes())
     };
     let mut out = Vec::new();
     parser.append_document(&record, stream, &mut out);

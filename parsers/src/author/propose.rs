@@ -287,17 +287,8 @@ impl Engine {
 
     fn run(&mut self, line: &str, out: &mut Vec<u8>) -> Outcome {
         let record = RecordView {
-            message: line.as_bytes(),
-            iostream: None,
             time_ns: Some(0),
-            now_ns: 0,
-            stream: 0,
-            offset: 0,
-            length: line.len() as u64,
-            parts: &[],
-            trace_at: None,
-            tags: &[],
-            unparsed: false,
+            ..RecordView::of(line.as_bytes())
         };
         self.parser.append_document(&record, &self.stream, out)
     }

@@ -6,7 +6,7 @@
 //! asks the `regex` crate.
 
 use super::program::{Class, NOWHERE, Node, Program, Run};
-use crate::marks::Marks;
+use crate::marks::{Marks, is_at};
 
 /// It cannot tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -540,13 +540,6 @@ fn width(text: &[u8], at: usize) -> usize {
         Some(0xE0..0xF0) => 3,
         Some(0xF0..) => 4,
     }
-}
-
-/// Whether `literal` stands at a place. A few bytes: a loop, not a call.
-#[inline(always)]
-fn is_at(text: &[u8], at: usize, literal: &[u8]) -> bool {
-    let text = text.get(at..).unwrap_or_default();
-    text.len() >= literal.len() && literal.iter().zip(text).all(|(a, b)| a == b)
 }
 
 fn is_word_boundary(input: Input<'_>, at: usize) -> Result<bool, GivesUp> {

@@ -26,29 +26,26 @@ pub(crate) struct Scanned {
 /// Scans a string whose first byte after the quote is at `at`.
 #[inline(always)]
 pub(crate) fn string(line: &[u8], at: usize) -> Option<Scanned> {
-    let end = escape::find_special(line, at);
-    if line.get(end) == Some(&b'"') {
-        return Some(Scanned {
-            end,
-            is_plain: true,
-            needs_care: false,
-        });
-    }
-    string_slow(line, end)
+    string_up_to(line, escape::find_special(line, at))
 }
 
 /// As [`string`], with what was seen of the text before.
 #[inline(always)]
 pub(crate) fn marked_string(line: &[u8], at: usize, marks: &Marks) -> Option<Scanned> {
-    let end = marks.find_special(line, at);
-    if line.get(end) == Some(&b'"') {
+    string_up_to(line, marks.find_special(line, at))
+}
+
+/// A string in which the first byte that needs care stands at `at`; most often it is the quote.
+#[inline(always)]
+fn string_up_to(line: &[u8], at: usize) -> Option<Scanned> {
+    if line.get(at) == Some(&b'"') {
         return Some(Scanned {
-            end,
+            end: at,
             is_plain: true,
             needs_care: false,
         });
     }
-    string_slow(line, end)
+    string_slow(line, at)
 }
 
 fn string_slow(line: &[u8], mut at: usize) -> Option<Scanned> {

@@ -189,19 +189,12 @@ fn run_one(parser: &mut Parser, example: &Example) -> Vec<Mismatch> {
         _ => 0,
     };
     let record = RecordView {
-        message: example.line.as_bytes(),
         iostream: example
             .is_stderr
             .map(|is_stderr| if is_stderr { "stderr" } else { "stdout" }),
         time_ns: Some(time_ns),
         now_ns: time_ns,
-        stream: 0,
-        offset: 0,
-        length: 0,
-        parts: &[],
-        trace_at: None,
-        tags: &[],
-        unparsed: false,
+        ..RecordView::of(example.line.as_bytes())
     };
     let mut out = Vec::new();
     let actual = match parser.append_document(&record, &stream, &mut out) {

@@ -22,6 +22,14 @@ pub(super) fn read(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<(PathB
     texts
 }
 
+/// Texts as they are lent to who reads them.
+pub(super) fn lent(texts: &[(PathBuf, String)]) -> Vec<(&Path, &str)> {
+    texts
+        .iter()
+        .map(|(path, text)| (path.as_path(), text.as_str()))
+        .collect()
+}
+
 /// The rule files that a path stands for.
 fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     if !path.is_dir() {

@@ -56,34 +56,15 @@ pub(super) fn files(
         library.add(path, documents);
     }
     for (path, documents) in &trees {
-        let mut reader = Reader {
-            path: path.to_path_buf(),
-            problems,
-            set: &mut set,
-            allowed,
-            targets: Vec::new(),
-            library: &library,
-            using: Vec::new(),
-            multiline: None,
-            is_slow: false,
-        };
+        let mut reader = Reader::new(path, problems, &mut set, allowed, &library);
         for node in documents.iter().filter(|node| !node.is_null()) {
             reader.rule(node, tests);
         }
     }
     if has_shipped {
         for (file, text) in RuleSet::shipped() {
-            let mut reader = Reader {
-                path: PathBuf::from(file),
-                problems,
-                set: &mut set,
-                allowed,
-                targets: Vec::new(),
-                library: &library,
-                using: Vec::new(),
-                multiline: None,
-                is_slow: false,
-            };
+            let path = Path::new(file);
+            let mut reader = Reader::new(path, problems, &mut set, allowed, &library);
             for node in yaml::documents(text).unwrap_or_default() {
                 let name = node.member("name").and_then(Node::text);
                 if name.is_some_and(|name| reader.set.find(name).is_none()) {
@@ -111,6 +92,28 @@ pub(crate) struct Reader<'a> {
     multiline: Option<Multiline>,
     /// Some step of the rule at hand needs back-tracking.
     is_slow: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        path: &Path,
+        problems: &'a mut Vec<Problem>,
+        set: &'a mut RuleSet,
+        allowed: Option<&'a BTreeSet<PathBuf>>,
+        library: &'a Library,
+    ) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            problems,
+            set,
+            allowed,
+            targets: Vec::new(),
+            library,
+            using: Vec::new(),
+            multiline: None,
+            is_slow: false,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -152,19 +155,22 @@ impl Reader<'_> {
 
     /// A field that a step fills or reads, `name` or `name:type`. `None` when it was reported.
     pub(crate) fn field(&mut self, text: &str, place: Place) -> Option<Field> {
-        match target::parse(text) {
-            Ok(target) => Some(self.set.field(target)),
-            Err((what, hint)) => {
-                self.report(place, what, hint);
-                None
-            }
-        }
+        self.ready(target::parse(text), place)
     }
 
     /// As [`Reader::field`], for a field that a step only reads: the stream's metadata is among
     /// them.
     pub(crate) fn source(&mut self, text: &str, place: Place) -> Option<Field> {
-        match target::parse_source(text) {
+        self.ready(target::parse_source(text), place)
+    }
+
+    /// Makes a target ready, or reports what is wrong with it and how to mend it.
+    fn ready(
+        &mut self,
+        target: Result<Target, (String, Option<String>)>,
+        place: Place,
+    ) -> Option<Field> {
+        match target {
             Ok(target) => Some(self.set.field(target)),
             Err((what, hint)) => {
                 self.report(place, what, hint);

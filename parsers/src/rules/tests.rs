@@ -85,7 +85,7 @@ fn steps_that_need_back_tracking_are_told_and_have_a_budget_of_time() {
     // A rule without any time is given up at its first step, and the record is kept.
     for (max_time, is_late) in [("0s", true), ("1h", false)] {
         let mut parser = Parser::new(Arc::new(rule(max_time)));
-        let record = record_of(b"xxxxy");
+        let record = RecordView::of(b"xxxxy");
         let stream = StreamContext::new(b"{}").unwrap();
         let mut out = Vec::new();
         let outcome = parser.append_document(&record, &stream, &mut out);
@@ -107,7 +107,8 @@ fn is_over_budget(steps: &str, max_time: &str, line: &str) -> bool {
     ));
     let mut parser = Parser::new(Arc::new(set.unwrap()));
     let stream = StreamContext::new(b"{}").unwrap();
-    let outcome = parser.append_document(&record_of(line.as_bytes()), &stream, &mut Vec::new());
+    let outcome =
+        parser.append_document(&RecordView::of(line.as_bytes()), &stream, &mut Vec::new());
     let Outcome::Document(document) = outcome else {
         panic!("it is kept");
     };
@@ -144,29 +145,13 @@ fn a_step_of_many_turns_looks_at_the_clock_while_it_works() {
     assert!(!is_over_budget("{csv: {columns: [a]}}", "0s", "a,b,c"));
 }
 
-fn record_of(message: &[u8]) -> RecordView<'_> {
-    RecordView {
-        message,
-        iostream: None,
-        time_ns: None,
-        now_ns: 0,
-        stream: 1,
-        offset: 0,
-        length: 1,
-        parts: &[],
-        trace_at: None,
-        tags: &[],
-        unparsed: false,
-    }
-}
-
 /// What becomes of a line that `access` of the shipped rules takes.
 fn level_of(status: &str) -> Option<crate::Level> {
     let mut parser = Parser::new(Arc::new(RuleSet::load_with_shipped(&[]).unwrap()));
     let line = format!(
         r#"10.0.0.1 - - [01/Jan/2024:00:00:00 +0000] "GET /error HTTP/1.1" {status} 7 "-" "-""#
     );
-    let record = record_of(line.as_bytes());
+    let record = RecordView::of(line.as_bytes());
     let stream = StreamContext::new(b"{}").unwrap();
     match parser.append_document(&record, &stream, &mut Vec::new()) {
         Outcome::Document(document) => {
@@ -272,17 +257,8 @@ fn problems_are_all_listed_with_their_places() {
 
 fn outcome(set: RuleSet, metadata: &str, message: &str) -> (Outcome, String) {
     let record = RecordView {
-        message: message.as_bytes(),
-        iostream: None,
         time_ns: Some(0),
-        now_ns: 0,
-        stream: 0,
-        offset: 0,
-        length: 0,
-        parts: &[],
-        trace_at: None,
-        tags: &[],
-        unparsed: false,
+        ..RecordView::of(message.as_bytes())
     };
     let stream = StreamContext::new(metadata.as_bytes()).unwrap();
     let mut out = Vec::new();

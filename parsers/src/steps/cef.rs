@@ -149,26 +149,20 @@ fn extension(line: &[u8], at: usize) -> Option<(Part, Part, usize)> {
     }
 }
 
-/// The text of a part, escapes undone.
-fn text(out: &mut Emit<'_>, part: Part) -> Span {
-    let text = out.line().get(part.0..part.1).unwrap_or_default();
-    if memchr::memchr(b'\\', text).is_none() {
-        return Span::line(part.0, part.1);
+/// Appends the text of a part, escapes undone.
+fn append_unescaped(arena: &mut Vec<u8>, text: &[u8]) {
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let next = text.get(at + 1).filter(|_| byte == b'\\');
+        let (undone, length) = match next {
+            Some(b'n') => (b'\n', 2),
+            Some(b'r') => (b'\r', 2),
+            Some(next @ (b'\\' | b'|' | b'=')) => (*next, 2),
+            _ => (byte, 1),
+        };
+        arena.push(undone);
+        at += length;
     }
-    out.write(|arena| {
-        let mut at = 0;
-        while let Some(&byte) = text.get(at) {
-            let next = text.get(at + 1).filter(|_| byte == b'\\');
-            let (undone, length) = match next {
-                Some(b'n') => (b'\n', 2),
-                Some(b'r') => (b'\r', 2),
-                Some(next @ (b'\\' | b'|' | b'=')) => (*next, 2),
-                _ => (byte, 1),
-            };
-            arena.push(undone);
-            at += length;
-        }
-    })
 }
 
 /// Labels of custom fields by their keys: the values of the keys with `Label` behind.
@@ -227,7 +221,7 @@ impl Cef {
             if value_part.0 == value_part.1 {
                 continue;
             }
-            let value = text(out, value_part);
+            let value = out.undone(value_part, append_unescaped);
             if key == b"msg" {
                 message = Some(value);
                 continue;
@@ -245,7 +239,7 @@ impl Cef {
                 continue;
             }
             let label = self.label(line, from, key, &mut labels);
-            let label = label.map(|label| text(out, label));
+            let label = label.map(|label| out.undone(label, append_unescaped));
             let name = out.write(|arena| {
                 arena.extend_from_slice(b"cef.");
                 match label {
@@ -287,24 +281,20 @@ impl Step for Cef {
             (&self.version, parts[3]),
             (&self.code, parts[4]),
         ] {
-            let span = text(&mut out, part);
+            let span = out.undone(part, append_unescaped);
             out.fill_written(field, span, part.0)?;
         }
         if is_number {
             out.fill(&self.severity, parts[6])?;
         }
-        let name = text(&mut out, parts[5]);
-        let pair = |out: &mut Emit<'_>, key: &str, value: Span| {
-            let key = out.write(|arena| arena.extend_from_slice(key.as_bytes()));
-            out.pair_of(key, value, ValueKind::Text);
-        };
-        pair(&mut out, "cef.version", Span::line(parts[0].0, parts[0].1));
+        let name = out.undone(parts[5], append_unescaped);
+        out.named("cef.version", Span::line(parts[0].0, parts[0].1));
         if has_word {
-            pair(&mut out, "cef.severity", Span::line(parts[6].0, parts[6].1));
+            out.named("cef.severity", Span::line(parts[6].0, parts[6].1));
         }
         let message = self.extensions(&mut out, extensions, to)?;
         if message.is_some() {
-            pair(&mut out, "cef.name", name);
+            out.named("cef.name", name);
         }
         out.finish(Message::Left);
         work.fields.level = work.fields.level.or(level);

@@ -3,7 +3,6 @@
 use super::{Entry, Failure, Flow, Form, Group, Need, OptionDoc, OptionKind, Step, StepDoc};
 use crate::deadline::TOO_LONG;
 use crate::emit::{Emit, Message};
-use crate::json::ValueKind;
 use crate::rules::{Field, FilePlace, Options, Place, Reader};
 use crate::span::Span;
 use crate::work::Work;
@@ -279,7 +278,7 @@ impl Columns {
                 return Err(Failure::at(part.0, "too many values"));
             }
             let name = format!("{}_{}", self.extra, index + 1 - self.columns.len());
-            pair(out, &name, part);
+            out.named(&name, Span::line(part.0, part.1));
             return Ok(());
         };
         let line = out.line();
@@ -320,17 +319,12 @@ impl Columns {
         };
         match filled {
             Err(_) if self.is_lenient => {
-                pair(out, name, part);
+                out.named(name, Span::line(part.0, part.1));
                 Ok(())
             }
             other => other,
         }
     }
-}
-
-fn pair(out: &mut Emit<'_>, name: &str, part: Part) {
-    let key = out.write(|arena| arena.extend_from_slice(name.as_bytes()));
-    out.pair_of(key, Span::line(part.0, part.1), ValueKind::Text);
 }
 
 /// Address and port: what stands behind the last colon. Brackets around IPv6 are left out.

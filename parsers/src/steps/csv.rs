@@ -213,8 +213,7 @@ impl Step for Csv {
                 }
                 None => {
                     let name = format!("{}_{}", self.extra, number + 1);
-                    let key = out.write(|arena| arena.extend_from_slice(name.as_bytes()));
-                    out.pair_of(key, span, crate::json::ValueKind::Text);
+                    out.named(&name, span);
                 }
             }
             number += 1;

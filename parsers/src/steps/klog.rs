@@ -176,14 +176,7 @@ impl Step for Klog {
             let Some(end) = quoted(line, header.message.0) else {
                 return Err(Failure::at(header.message.0, "a quote is not closed"));
             };
-            let text = |out: &mut crate::emit::Emit<'_>, from: usize, end: usize| {
-                let inside = line.get(from + 1..end - 1).unwrap_or_default();
-                match memchr::memchr(b'\\', inside) {
-                    None => Span::line(from + 1, end - 1),
-                    Some(_) => out.write(|arena| scan::unescape(arena, inside)),
-                }
-            };
-            message = text(&mut out, header.message.0, end);
+            message = out.undone((header.message.0 + 1, end - 1), scan::unescape);
             let mut at = end;
             while at < to {
                 at = skip_blanks(line, at);
@@ -200,7 +193,7 @@ impl Step for Klog {
                         let Some(end) = quoted(line, value_at) else {
                             return Err(Failure::at(value_at, "a quote is not closed"));
                         };
-                        (text(&mut out, value_at, end), end)
+                        (out.undone((value_at + 1, end - 1), scan::unescape), end)
                     }
                     // klog writes values of several lines as `key=<`, indented lines, ` >`.
                     Some(b'<') if line.get(value_at + 1) == Some(&b'\n') => {

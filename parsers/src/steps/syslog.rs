@@ -349,11 +349,7 @@ fn pairs(out: &mut Emit<'_>, (from, to): Part) -> Result<(), Failure> {
                 .count();
             let value_at = param + equals + 1 + blanks;
             let (value, next) = value(line, value_at, end);
-            let text = line.get(value.0..value.1).unwrap_or_default();
-            let value = match memchr::memchr(b'\\', text) {
-                None => Span::line(value.0, value.1),
-                Some(_) => out.write(|arena| append_unescaped(arena, text)),
-            };
+            let value = out.undone(value, append_unescaped);
             let key = out.write(|arena| {
                 arena.extend_from_slice(b"structured_data.");
                 arena.extend_from_slice(id);

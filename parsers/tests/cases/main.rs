@@ -470,17 +470,9 @@ fn run(steps: &str, line: &str, time_ns: i64) -> Result<Option<BTreeMap<String, 
     let mut parser = Parser::new(Arc::new(rules));
     let stream = StreamContext::new(b"{}").map_err(|e| e.to_string())?;
     let record = RecordView {
-        message: line.as_bytes(),
-        iostream: None,
         time_ns: Some(time_ns),
         now_ns: time_ns,
-        stream: 1,
-        offset: 0,
-        length: line.len() as u64,
-        parts: &[],
-        trace_at: None,
-        tags: &[],
-        unparsed: false,
+        ..RecordView::of(line.as_bytes())
     };
     let mut out = Vec::new();
     parser.append_document(&record, &stream, &mut out);

@@ -13,17 +13,8 @@ fn document(rules: &str, line: &str) -> Option<Value> {
     let set = RuleSet::from_texts(&[(Path::new("r.yaml"), rules)]);
     let set = set.unwrap_or_else(|problems| panic!("{problems:#?}\n{rules}"));
     let record = RecordView {
-        message: line.as_bytes(),
-        iostream: None,
         time_ns: Some(0),
-        now_ns: 0,
-        stream: 0,
-        offset: 0,
-        length: 0,
-        parts: &[],
-        trace_at: None,
-        tags: &[],
-        unparsed: false,
+        ..RecordView::of(line.as_bytes())
     };
     let mut out = Vec::new();
     let stream = StreamContext::new(b"{}").unwrap();
