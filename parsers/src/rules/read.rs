@@ -1,12 +1,15 @@
 //! YAML trees to rules. Collects every problem instead of stopping at the first.
 
+mod condition;
+mod examples;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::condition::{Condition, Needle, Part};
-use super::examples::{Expected, Test};
-use super::keys::{EXAMPLE_KEYS, MATCH_KEYS, MAX_BYTES, MAX_TIME, RULE_KEYS};
+use super::condition::Condition;
+use super::examples::Test;
+use super::keys::{MAX_BYTES, MAX_TIME, RULE_KEYS};
 use super::options::{self, Options};
 use super::suggest::did_you_mean;
 use super::target::{self, Target};
@@ -436,65 +439,6 @@ impl Reader<'_> {
         Some(name.to_owned())
     }
 
-    fn condition(&mut self, node: &Node, what: &str) -> Condition {
-        let mut condition = Condition::default();
-        for (name, _, value) in self.members(node, what, MATCH_KEYS) {
-            let texts: Vec<String> = value
-                .texts()
-                .into_iter()
-                .map(|(_, text)| text.to_owned())
-                .collect();
-            let is_map = matches!(
-                name,
-                "labels" | "annotations" | "metadata" | "not" | "by_name"
-            );
-            if !is_map && (texts.is_empty() || texts.iter().any(String::is_empty)) {
-                self.report(value.place, format!("`{name}` is empty"), None);
-                continue;
-            }
-            let field = |key| (Part::Field(name, key), texts.clone());
-            match name {
-                "namespace" => condition.stream.push(field("kubernetes.namespace")),
-                "pod" => condition.stream.push(field("kubernetes.pod.name")),
-                "container" => condition.stream.push(field("kubernetes.container.name")),
-                "node" => condition.stream.push(field("kubernetes.node.name")),
-                "file" => condition.stream.push(field("log.file.path")),
-                "image" => condition.stream.push((Part::Image, texts)),
-                "source" => condition.stream.push((Part::Source, texts)),
-                "labels" => self.metadata(value, "kubernetes.labels.", &mut condition),
-                "annotations" => self.metadata(value, "kubernetes.annotations.", &mut condition),
-                "metadata" => self.metadata(value, "", &mut condition),
-                "iostream" => condition.iostream = texts,
-                "starts_with" => {
-                    condition.starts_with = texts.into_iter().map(String::into_bytes).collect();
-                }
-                "contains" => {
-                    condition.contains = texts.iter().map(|text| Needle::new(text)).collect();
-                }
-                "by_name" => condition.by_name = true,
-                "not" if what == "`not`" => {
-                    self.report(value.place, "`not` within `not`", None);
-                }
-                "not" => condition.not = Some(Box::new(self.condition(value, "`not`"))),
-                _ => {}
-            }
-        }
-        condition
-    }
-
-    fn metadata(&mut self, node: &Node, prefix: &str, condition: &mut Condition) {
-        for (key, value) in self.map(node, "it").unwrap_or_default() {
-            let globs = value
-                .texts()
-                .into_iter()
-                .map(|(_, text)| text.to_owned())
-                .collect();
-            condition
-                .stream
-                .push((Part::Any(format!("{prefix}{}", key.text)), globs));
-        }
-    }
-
     fn steps(&mut self, node: &Node) -> Block {
         let mut block = Block::default();
         let items = self.list(node, "`steps`");
@@ -563,97 +507,6 @@ impl Reader<'_> {
     fn step(&mut self, entry: &'static Entry, node: &Node) -> Option<Box<dyn Step>> {
         let options = Options::read(self, node, &entry.doc)?;
         (entry.read)(self, &options)
-    }
-
-    fn examples(&mut self, node: &Node) -> Vec<(Place, super::examples::Example)> {
-        let mut examples = Vec::new();
-        for item in self.list(node, "`examples`") {
-            let mut example = super::examples::Example::default();
-            let mut line = None;
-            let mut expected = None;
-            for (name, key, value) in self.members(item, "an example", EXAMPLE_KEYS) {
-                let found = match name {
-                    "line" => {
-                        line = value.text().map(str::to_owned);
-                        continue;
-                    }
-                    "lines" => {
-                        let lines: Vec<&str> = value.texts().iter().map(|(_, t)| *t).collect();
-                        line = Some(lines.join("\n"));
-                        continue;
-                    }
-                    "iostream" => {
-                        example.is_stderr = value.text().map(|text| text == "stderr");
-                        continue;
-                    }
-                    "metadata" => {
-                        example.metadata = self.metadata_of(value);
-                        continue;
-                    }
-                    "time" => {
-                        example.time = value.text().map(str::to_owned);
-                        if let Some(text) = value.text()
-                            && super::examples::as_time(text).is_none()
-                        {
-                            let what = format!("`{text}` is no RFC 3339 time");
-                            self.report(value.place, what, None);
-                        }
-                        continue;
-                    }
-                    "no_match" => Expected::NoMatch,
-                    "dropped" => Expected::Dropped,
-                    _ => self.expected_fields(value),
-                };
-                if expected.is_some() {
-                    let what = "an example expects one thing: `fields`, `no_match` or `dropped`";
-                    self.report(key.place, what, None);
-                }
-                expected = Some(found);
-            }
-            let has = |names: &[&str]| match &item.value {
-                Value::Map(members) => members
-                    .iter()
-                    .any(|(key, _)| names.contains(&key.text.as_str())),
-                _ => true,
-            };
-            match (line, expected) {
-                (Some(line), Some(expected)) => {
-                    example.line = line;
-                    example.expected = expected;
-                    examples.push((item.place, example));
-                }
-                (None, _) if !has(&["line", "lines"]) => {
-                    self.report(item.place, "an example needs `line`", None);
-                }
-                (Some(_), None) if !has(&["fields", "no_match", "dropped"]) => self.report(
-                    item.place,
-                    "an example needs `fields`, `no_match` or `dropped`",
-                    None,
-                ),
-                _ => {}
-            }
-        }
-        examples
-    }
-
-    fn metadata_of(&mut self, node: &Node) -> Vec<(String, String)> {
-        let members = self.map(node, "`metadata`").unwrap_or_default();
-        members
-            .iter()
-            .filter_map(|(key, value)| Some((key.text.clone(), value.text()?.to_owned())))
-            .collect()
-    }
-
-    fn expected_fields(&mut self, node: &Node) -> Expected {
-        let mut fields = Vec::new();
-        for (key, value) in self.map(node, "`fields`").unwrap_or_default() {
-            let expected = match value.is_null() {
-                true => None,
-                false => value.text().map(str::to_owned),
-            };
-            fields.push((key.text.clone(), key.place, expected));
-        }
-        Expected::Fields(fields)
     }
 }
 
