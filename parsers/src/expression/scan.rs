@@ -27,10 +27,17 @@ const MAX_BYTES: usize = 128 << 10;
 /// Memory for making one: what takes more is large in any case.
 const MAX_WORK_BYTES: usize = 1 << 20;
 
+/// Bytes that may stand before a part, and the beginning of the text.
+const N_STARTS: usize = 257;
+
 /// An automaton for a part of an expression.
 #[derive(Debug)]
 pub(super) struct Scan {
     automaton: dense::DFA<Vec<u32>>,
+    /// The state in which it begins behind each byte, and at the beginning of the text; none behind
+    /// bytes of which it does not know whether they belong to words. Asking the automaton each time
+    /// costs as much as some bytes of the part do.
+    starts: Box<[Option<StateID>; N_STARTS]>,
     after: Ahead,
     /// Number of nodes that this stands for.
     pub(super) n_nodes: usize,
@@ -54,7 +61,15 @@ impl Scan {
             .configure(config)
             .build_from_nfa(&nfa)
             .ok()?;
-        has_one_end(&automaton, &after).then_some(Scan {
+        if !has_one_end(&automaton, &after) {
+            return None;
+        }
+        let starts = std::array::from_fn(|before| {
+            let before = u8::try_from(before).ok();
+            automaton.start_state(&behind(before)).ok()
+        });
+        Some(Scan {
+            starts: Box::new(starts),
             automaton,
             after,
             n_nodes,
@@ -75,11 +90,10 @@ impl Scan {
         from: usize,
         at: usize,
     ) -> Result<(Option<usize>, usize), GivesUp> {
-        let before = (at > from).then(|| text.get(at - 1).copied()).flatten();
-        let config = start::Config::new()
-            .anchored(Anchored::Yes)
-            .look_behind(before);
-        let mut state = self.automaton.start_state(&config).map_err(|_| GivesUp)?;
+        let before = (at > from).then(|| text.get(at - 1)).flatten();
+        let before = before.map_or(N_STARTS - 1, |before| usize::from(*before));
+        let start = self.starts.get(before).copied().flatten();
+        let mut state = start.ok_or(GivesUp)?;
         let rest = text.get(at..).unwrap_or_default();
         for (n, byte) in rest.iter().enumerate() {
             state = self.automaton.next_state(state, *byte);
@@ -102,6 +116,12 @@ impl Scan {
     }
 }
 
+/// How an automaton begins behind a byte, or at the beginning of the text.
+fn behind(before: Option<u8>) -> start::Config {
+    let config = start::Config::new().anchored(Anchored::Yes);
+    config.look_behind(before)
+}
+
 /// Whether an end behind which `after` can stand is always the last one.
 fn has_one_end(automaton: &dense::DFA<Vec<u32>>, after: &Ahead) -> bool {
     let index = |state: StateID| state.as_usize() >> automaton.stride2();
@@ -121,12 +141,9 @@ fn has_one_end(automaton: &dense::DFA<Vec<u32>>, after: &Ahead) -> bool {
             states.push(state);
         }
     };
-    for behind in (0..=255).map(Some).chain([None]) {
-        let config = start::Config::new()
-            .anchored(Anchored::Yes)
-            .look_behind(behind);
+    for before in (0..=255).map(Some).chain([None]) {
         // Behind other bytes it cannot begin, and says so when they come.
-        if let Ok(state) = automaton.start_state(&config) {
+        if let Ok(state) = automaton.start_state(&behind(before)) {
             note(state, &mut states);
         }
     }
