@@ -52,6 +52,7 @@ need "mvn" "command -v mvn" "it fetches the servers from Maven Central (Debian: 
 need "openssl" "command -v openssl" "certificates of the servers with TLS are made with it" openssl
 need "systemd-journal-remote" "test -x /lib/systemd/systemd-journal-remote && command -v journalctl" \
     "journal files are made with it (Debian: systemd-journal-remote)" systemd-journal-remote
+need "buildah" "command -v buildah" "the agent's image is built and started with it (Debian: buildah)" buildah
 need "JDK 17+" "has_java 17" "Elasticsearch 8 runs on it (Debian: openjdk-17-jdk-headless)" \
     openjdk-17-jdk-headless default-jdk-headless openjdk-21-jdk-headless openjdk-25-jdk-headless
 need "JDK 21+" "has_java 21" "OpenSearch 3 and Elasticsearch 9 run on it; name one by JAVA_HOME" \

@@ -35,6 +35,8 @@ step "programs" make --no-print-directory faulty
 export TAILRACE_BIN_DIR=$tested/faults
 # One after the other: each has servers, programs and sometimes a browser of its own, and two of
 # them on two cores turn the deadlines of the store into faults of their own.
+# Static, in an empty image: the agent is the one with a limit of size.
+step "image of the agent" k8s/image.sh tailrace-agent
 step "end-to-end tests" cargo test -p tests --no-fail-fast -- --test-threads 1
 
 echo
