@@ -27,6 +27,11 @@ const TARGETS: &[(&str, &str, Option<&str>)] = &[
         "nginx",
         Some("name: a\nsteps: [{grok: '%{COMBINEDAPACHELOG}'}]\n"),
     ),
+    (
+        "grok_line",
+        "nginx",
+        Some("name: a\nsteps: [{grok: '^%{COMBINEDAPACHELOG}$'}]\n"),
+    ),
     ("plain", "plain", Some("")),
     ("json/all", "json", None),
     ("nginx/all", "nginx", None),

@@ -2,6 +2,7 @@
 //! logs are, run as byte searches ([`program`], [`matcher`]); others, and texts that would cost
 //! the searches too much, go to the `regex` crate. Both find the same: a property test watches.
 
+mod around;
 mod matcher;
 mod program;
 mod scan;
@@ -10,6 +11,7 @@ pub(crate) mod set;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use crate::marks::Marks;
+pub(crate) use around::Around;
 use matcher::Scratch;
 use program::Program;
 
@@ -386,7 +388,8 @@ mod tests {
             "", "*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?",
         ]);
         let literal = prop::sample::select(vec![
-            " ", "a", "b", "\"", r"\[", r"\]", "ab", "ü", "1", r"\b", r"\B", "$",
+            " ", "a", "b", "\"", r"\[", r"\]", "ab", "ü", "1", r"\b", r"\B", "$", r"\n", "(?m:^)",
+            "(?m:$)",
         ]);
         let piece = (class, times).prop_map(|(class, times)| format!("{class}{times}"));
         let leaf = prop_oneof![3 => piece, 2 => literal.prop_map(str::to_owned)];
@@ -403,21 +406,17 @@ mod tests {
             ]
         });
         (
-            any::<bool>(),
+            prop::sample::select(vec!["", "^", "(?m:^)"]),
             prop::collection::vec(nested, 1..6),
-            any::<bool>(),
+            prop::sample::select(vec!["", "$", "(?m:$)"]),
         )
-            .prop_map(|(start, parts, end)| {
-                let start = if start { "^" } else { "" };
-                let end = if end { "$" } else { "" };
-                format!("{start}{}{end}", parts.concat())
-            })
+            .prop_map(|(start, parts, end)| format!("{start}{}{end}", parts.concat()))
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1500))]
         #[test]
-        fn byte_searches_find_what_the_regex_crate_finds(expression in expressions(), texts in prop::collection::vec("[ab1 \"\\[\\]ü]{0,12}", 1..4)) {
+        fn byte_searches_find_what_the_regex_crate_finds(expression in expressions(), texts in prop::collection::vec("[ab1 \"\\[\\]ü\n]{0,12}", 1..4)) {
             // `\b*` and the like are no expressions.
             if Expression::compile(&expression).is_ok() {
                 for text in texts {

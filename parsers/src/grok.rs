@@ -15,7 +15,7 @@ mod translate;
 
 use std::sync::OnceLock;
 
-use crate::expression::{Expression, Locations};
+use crate::expression::{Around, Expression, Locations};
 use crate::marks::Marks;
 use check::Check;
 pub(crate) use library::{Flavour, Library};
@@ -229,12 +229,13 @@ impl Grok {
 
 impl Linear {
     fn compile(text: &str, mut checks: Vec<Check>, n_captures: usize) -> Result<Linear, Wrong> {
-        let expression = Expression::compile_up_to(text, MAX_SIZE)
+        let text = without_idle(text, &mut checks);
+        let expression = Expression::compile_up_to(&text, MAX_SIZE)
             .map_err(|what| Wrong::new(format!("bad expression: {what}")))?;
         let names: Vec<_> = expression.group_names().collect();
         let groups = expand::groups(&names, n_captures);
         for check in &mut checks {
-            let name = format!("m{}", check.group);
+            let name = check.name();
             let position = names.iter().position(|n| *n == Some(&name));
             // The expression has a group for each check: both were written together.
             check.group = position.unwrap_or_default();
@@ -245,6 +246,25 @@ impl Linear {
             checks,
         })
     }
+}
+
+/// Leaves out the checks that hold wherever the expression matches, and their groups, which keep
+/// what is around them apart.
+fn without_idle(text: &str, checks: &mut Vec<Check>) -> String {
+    let mut text = text.to_owned();
+    let Some(around) = Around::of(&text) else {
+        return text;
+    };
+    checks.retain(|check| {
+        let group = format!("(?P<{}>", check.name());
+        // Within a class of characters it would be no group.
+        let is_idle = text.matches(&group).count() == 1 && check.always_holds(&around);
+        if is_idle {
+            text = text.replacen(&group, "(?:", 1);
+        }
+        !is_idle
+    });
+    text
 }
 
 #[cfg(test)]

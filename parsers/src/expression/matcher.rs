@@ -73,6 +73,14 @@ impl Program {
         }
         let mut at = from;
         while at <= text.len() {
+            if self.starts_line && at > from {
+                let rest = text.get(at - 1..).unwrap_or_default();
+                let Some(n) = memchr::memchr(b'\n', rest) else {
+                    return Ok(false);
+                };
+                pay(&mut budget, n)?;
+                at += n;
+            }
             if let Some(byte) = self.first.only {
                 match marks.find(text, byte, at, text.len()) {
                     Some(found) => at = found,
@@ -230,6 +238,14 @@ impl Program {
                 Node::End => {
                     node += 1;
                     at == text.len()
+                }
+                Node::StartLine => {
+                    node += 1;
+                    at == input.from || text.get(at - 1) == Some(&b'\n')
+                }
+                Node::EndLine => {
+                    node += 1;
+                    matches!(text.get(at), None | Some(b'\n'))
                 }
                 Node::WordBoundary(wanted) => {
                     node += 1;

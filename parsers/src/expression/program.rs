@@ -19,6 +19,8 @@ pub(super) struct Program {
     pub(super) n_slots: usize,
     /// It can only match from the beginning of the text.
     pub(super) is_anchored: bool,
+    /// It can only match from the beginning of a line.
+    pub(super) starts_line: bool,
     /// What a match can begin with.
     pub(super) first: Ahead,
 }
@@ -47,6 +49,10 @@ pub(super) enum Node {
     Start,
     /// The end of the text.
     End,
+    /// The beginning of a line of the text.
+    StartLine,
+    /// The end of a line of the text.
+    EndLine,
     /// Between a word and something else; `false`: not there.
     WordBoundary(bool),
     Match,
@@ -234,18 +240,9 @@ fn begins(bytes: &ByteSet, has_some: bool) -> ByteSet {
 impl Program {
     /// Compiles; `None` when the expression holds what a program cannot say.
     pub(super) fn compile(hir: &Hir) -> Option<Program> {
-        let mut compiler = Compiler {
-            nodes: Vec::new(),
-            parts: Vec::new(),
-            is_in_part: false,
-        };
-        compiler.add(Node::Save(0))?;
-        compiler.hir(hir)?;
-        compiler.add(Node::Save(1))?;
-        compiler.add(Node::Match)?;
         let Compiler {
             mut nodes, parts, ..
-        } = compiler;
+        } = compiled(hir)?;
         for at in 0..nodes.len() {
             match &nodes[at] {
                 Node::Run(_) => {
@@ -286,11 +283,30 @@ impl Program {
         Some(Program {
             n_slots: 2 + 2 * hir.properties().explicit_captures_len(),
             is_anchored: hir.properties().look_set_prefix().contains(Look::Start),
+            starts_line: hir.properties().look_set_prefix().contains(Look::StartLF),
             first,
             kinds,
             nodes,
         })
     }
+}
+
+/// The nodes of an expression as they come, none of which stands for others.
+pub(super) fn nodes(hir: &Hir) -> Option<Vec<Node>> {
+    compiled(hir).map(|compiler| compiler.nodes)
+}
+
+fn compiled(hir: &Hir) -> Option<Compiler> {
+    let mut compiler = Compiler {
+        nodes: Vec::new(),
+        parts: Vec::new(),
+        is_in_part: false,
+    };
+    compiler.add(Node::Save(0))?;
+    compiler.hir(hir)?;
+    compiler.add(Node::Save(1))?;
+    compiler.add(Node::Match)?;
+    Some(compiler)
 }
 
 /// Makes the tables of splits. Of an alternation of many ways, which is a chain of splits, the
@@ -397,7 +413,7 @@ fn hole(nodes: &[Node], at: usize) -> Option<Hole> {
 }
 
 /// What can stand at a position where the program goes on at `from`.
-fn ahead(nodes: &[Node], from: usize) -> Ahead {
+pub(super) fn ahead(nodes: &[Node], from: usize) -> Ahead {
     let mut ahead = Ahead::nothing();
     let mut seen = vec![false; nodes.len()];
     let mut todo = vec![from];
@@ -420,10 +436,16 @@ fn ahead(nodes: &[Node], from: usize) -> Ahead {
             }
             // Made of others when these are looked at no more.
             Node::Hole(_) | Node::Scan(_) => ahead.any = true,
-            Node::Save(_) | Node::Start | Node::WordBoundary(_) => todo.push(at + 1),
+            Node::Save(_) | Node::Start | Node::StartLine | Node::WordBoundary(_) => {
+                todo.push(at + 1);
+            }
             Node::Split(split) => todo.extend(split.ways),
             Node::Jump(to) => todo.push(*to),
             Node::End => ahead.end = true,
+            Node::EndLine => {
+                ahead.end = true;
+                ahead.bytes.insert(b'\n');
+            }
             Node::Match => ahead.any = true,
         }
     }

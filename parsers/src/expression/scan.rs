@@ -11,6 +11,8 @@
 //! Benchmark: `grok` of `make bench-rules`. Plain twin: the nodes that it stands for, and the
 //! `regex` crate in the property test.
 
+use std::collections::HashSet;
+
 use regex_automata::{
     Anchored, MatchKind,
     dfa::{Automaton, StartKind, dense},
@@ -26,6 +28,8 @@ use super::program::Ahead;
 const MAX_BYTES: usize = 128 << 10;
 /// Memory for making one: what takes more is large in any case.
 const MAX_WORK_BYTES: usize = 1 << 20;
+/// States of two automata that are compared: small ones have fewer.
+const MAX_PAIRS: usize = 4096;
 
 /// Bytes that may stand before a part, and the beginning of the text.
 const N_STARTS: usize = 257;
@@ -47,20 +51,7 @@ impl Scan {
     /// An automaton for `part`, behind which `after` stands; `None` when there is no small one, or
     /// a text may have several ends for it.
     pub(super) fn compile(part: &Hir, after: Ahead, n_nodes: usize) -> Option<Scan> {
-        let nfa = thompson::Compiler::new()
-            .configure(thompson::Config::new().utf8(false).shrink(false))
-            .build_from_hir(part)
-            .ok()?;
-        let config = dense::Config::new()
-            .start_kind(StartKind::Anchored)
-            .match_kind(MatchKind::All)
-            .unicode_word_boundary(true)
-            .dfa_size_limit(Some(MAX_BYTES))
-            .determinize_size_limit(Some(MAX_WORK_BYTES));
-        let automaton = dense::Builder::new()
-            .configure(config)
-            .build_from_nfa(&nfa)
-            .ok()?;
+        let automaton = automaton(part, MatchKind::All)?;
         if !has_one_end(&automaton, &after) {
             return None;
         }
@@ -114,6 +105,69 @@ impl Scan {
         let is_end = self.automaton.is_match_state(state) && self.after.fits(text, text.len());
         Ok((is_end.then_some(text.len()), rest.len()))
     }
+}
+
+/// Whether the only end that `part` has before `after` is always the one that it takes when it does
+/// not know what follows: then an atomic group around it changes nothing.
+pub(super) fn is_atomic(part: &Hir, after: &Ahead) -> bool {
+    let automata = (
+        automaton(part, MatchKind::All),
+        automaton(part, MatchKind::LeftmostFirst),
+    );
+    let (Some(all), Some(preferred)) = automata else {
+        return false;
+    };
+    has_one_end(&all, after) && prefers_longest(&preferred, &all)
+}
+
+/// A small automaton for an expression, of which the beginning stands where it is asked.
+fn automaton(part: &Hir, matches: MatchKind) -> Option<dense::DFA<Vec<u32>>> {
+    let config = thompson::Config::new()
+        .utf8(false)
+        .shrink(false)
+        .which_captures(thompson::WhichCaptures::None);
+    let nfa = thompson::Compiler::new()
+        .configure(config)
+        .build_from_hir(part)
+        .ok()?;
+    let config = dense::Config::new()
+        .start_kind(StartKind::Anchored)
+        .match_kind(matches)
+        .unicode_word_boundary(true)
+        .dfa_size_limit(Some(MAX_BYTES))
+        .determinize_size_limit(Some(MAX_WORK_BYTES));
+    let mut builder = dense::Builder::new();
+    builder.configure(config).build_from_nfa(&nfa).ok()
+}
+
+/// Whether an expression ends last where it prefers to end. An automaton that goes the preferred way
+/// ends nowhere that the one of all ways does not, and leaves out what comes behind the preferred
+/// end: where both know the same ends of every text, the last one is the preferred one.
+fn prefers_longest(preferred: &dense::DFA<Vec<u32>>, all: &dense::DFA<Vec<u32>>) -> bool {
+    let mut seen = HashSet::new();
+    let mut todo = Vec::new();
+    for before in (0..=255).map(Some).chain([None]) {
+        let before = behind(before);
+        match (preferred.start_state(&before), all.start_state(&before)) {
+            (Ok(one), Ok(other)) => todo.push((one, other)),
+            _ => return false,
+        }
+    }
+    while let Some((one, other)) = todo.pop() {
+        if all.is_dead_state(other) || !seen.insert((one, other)) {
+            continue;
+        }
+        let is_unknown = preferred.is_quit_state(one) || all.is_quit_state(other);
+        let knows_less = all.is_match_state(other) && !preferred.is_match_state(one);
+        if is_unknown || knows_less || seen.len() > MAX_PAIRS {
+            return false;
+        }
+        todo.push((preferred.next_eoi_state(one), all.next_eoi_state(other)));
+        todo.extend(
+            (0..=255).map(|byte| (preferred.next_state(one, byte), all.next_state(other, byte))),
+        );
+    }
+    true
 }
 
 /// How an automaton begins behind a byte, or at the beginning of the text.
@@ -233,6 +287,25 @@ mod tests {
                 Scan::compile(&hir(part), before(after), 1).is_none(),
                 "{part}"
             );
+        }
+    }
+
+    #[test]
+    fn what_takes_the_longest_anyway_is_atomic() {
+        for (part, after, expected) in [
+            (r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)", " ", true),
+            // It would go on.
+            (r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)", ".", false),
+            ("a+", "b", true),
+            ("a+", "a", false),
+            // It has one end before the space, and would have taken another one.
+            ("a+?", " ", false),
+            ("a|ab", " ", false),
+            ("ab|a", " ", true),
+            ("a?(?:ab)?", " ", false),
+            (r"a\b", " ", false),
+        ] {
+            assert_eq!(is_atomic(&hir(part), &before(after)), expected, "{part}");
         }
     }
 

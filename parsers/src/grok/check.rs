@@ -4,8 +4,8 @@ use regex::bytes::Regex;
 use regex_syntax::hir::{Class, HirKind};
 
 use super::Range;
-use crate::expression::Locations;
 use crate::expression::set::ByteSet;
+use crate::expression::{Around, Locations};
 
 /// A condition at a place of the match, noted by a group of the expression.
 #[derive(Debug)]
@@ -41,6 +41,26 @@ pub(super) enum Kind {
 pub(super) const MAX_BEHIND: usize = 64;
 
 impl Check {
+    /// The name of its group, before the expression is compiled.
+    pub(super) fn name(&self) -> String {
+        format!("m{}", self.group)
+    }
+
+    /// Whether it holds wherever the expression matches.
+    pub(super) fn always_holds(&self, around: &Around) -> bool {
+        let group = self.name();
+        match (self.kind, &self.one) {
+            (Kind::Atomic, _) => around.is_atomic(&group),
+            (Kind::Ahead { is_negated }, Some(one)) => {
+                around.is_always_ahead(&group, one, is_negated)
+            }
+            (Kind::Behind { is_negated }, Some(one)) => {
+                around.is_always_behind(&group, one, is_negated)
+            }
+            (Kind::Ahead { .. } | Kind::Behind { .. }, None) => false,
+        }
+    }
+
     /// Whether it holds in `text[from..]`. A place that the match did not come through holds.
     pub(super) fn holds(
         &self,

@@ -1,6 +1,8 @@
 //! Grok against what is known of Logstash's engine. The cases of its test suite are in
 //! `tests/cases.rs`.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn find(pattern: &str, line: &str) -> Option<String> {
@@ -68,6 +70,53 @@ fn look_arounds_hold_though_the_engine_has_none() {
     check("(?=(?<all>.*))(?<a>[a-z]+)", "ab c", "all=ab c a=ab");
     check("(?<w>[a-z]+)(?=(?<rest> .*))", "ab c", "w=ab rest= c");
     check(r"(?<q>['`]).*?\k<q>", "x 'a` b", "no match");
+}
+
+#[test]
+fn what_follows_from_the_pattern_is_not_checked() {
+    let n_checks = |pattern: &str| {
+        let grok = Grok::compile(pattern, Library::core(Flavour::Ecs)).unwrap();
+        grok.linear.unwrap().checks.len()
+    };
+    // Only that no digit stands before the address: anything may.
+    assert_eq!(n_checks("%{COMBINEDAPACHELOG}"), 1);
+    assert_eq!(n_checks("^%{COMBINEDAPACHELOG}$"), 0);
+    assert_eq!(n_checks("took %{NUMBER:n} ms"), 0);
+    // Nothing is known of what is around it.
+    assert_eq!(n_checks("%{NUMBER:n}"), 2);
+    assert_eq!(n_checks("took %{NUMBER:n}5"), 1);
+}
+
+proptest! {
+    /// Conditions that are checked afterwards, or left out as they always hold, against the engine
+    /// that knows them.
+    #[test]
+    fn a_pattern_finds_what_the_engine_that_goes_back_finds(
+        pieces in prop::collection::vec(prop::sample::select(&[
+            "a", "b", "-", "[ab]", "[ab-]", "a+", "[ab]*", "a*?", "-?", "(?:a|ab)", "(?:ab|-)",
+            "(?!a)", "(?![ab])", "(?=b)", "(?=[a-])", "(?<!a)", "(?<![b-])", "(?<=b)", "(?<=[ab])",
+            "(?>a+b?)", "(?>a|ab)", "(?>[ab]+(?:-[ab]+)?)", "(?>a*?)", "(?>(?<y>a)b?)", "^", "$",
+            "(?:(?!b)-|b)?", "(?:(?>a+)|-)",
+        ][..]), 1..7),
+        texts in prop::collection::vec("[ab-]{0,9}", 4),
+    ) {
+        let pattern = format!("(?<x>{})", pieces.concat());
+        let grok = Grok::compile(&pattern, Library::core(Flavour::Ecs));
+        prop_assume!(grok.is_ok());
+        let grok = grok.unwrap();
+        for text in texts {
+            let (mut ranges, mut expected) = (Vec::new(), vec![None; grok.captures().len()]);
+            let mut marks = Marks::default();
+            marks.look(text.as_bytes());
+            let whole = (0, text.len());
+            let found = grok.find(text.as_bytes(), whole, &marks, &mut grok.scratch(), &mut ranges);
+            let exactly = grok.find_exactly(text.as_bytes(), 0, &mut expected);
+            prop_assert_eq!(found, exactly, "{} on {}", pattern, text);
+            if found == Found::Match {
+                prop_assert_eq!(&ranges, &expected, "{} on {}", pattern, text);
+            }
+        }
+    }
 }
 
 #[test]

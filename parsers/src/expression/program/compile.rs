@@ -103,6 +103,8 @@ impl Compiler {
                 self.add(match look {
                     Look::Start => Node::Start,
                     Look::End => Node::End,
+                    Look::StartLF => Node::StartLine,
+                    Look::EndLF => Node::EndLine,
                     Look::WordUnicode | Look::WordAscii => Node::WordBoundary(true),
                     Look::WordUnicodeNegate | Look::WordAsciiNegate => Node::WordBoundary(false),
                     _ => return None,
