@@ -4,6 +4,7 @@
 //! of its own, whose CPU, memory and disk are read. Then the queries of the page, one at a time.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
@@ -87,6 +88,7 @@ fn main() -> anyhow::Result<()> {
          |---|---:|---:|---:|---:|---:|"
     );
     let mut queries = String::new();
+    let mut files = BTreeMap::new();
     for which in [Which::Embedded, Which::Opensearch] {
         if args.store.is_none_or(|only| only == which) {
             let scratch = Scratch::new("search-bench")?;
@@ -95,12 +97,21 @@ fn main() -> anyhow::Result<()> {
             let (row, asked) = runtime.block_on(measure(&target, &args))?;
             println!("{row}");
             queries.push_str(&asked);
+            if let Target::Embedded { dir, .. } = &target {
+                files = sizes_by_kind(dir)?;
+            }
         }
     }
     println!(
         "\n| query over {} documents | store | found | p50 ms | p99 ms |\n|---|---|---:|---:|---:|\n{queries}",
         args.docs
     );
+    if !files.is_empty() {
+        println!("| files of the embedded store | bytes a document |\n|---|---:|");
+    }
+    for (kind, bytes) in files {
+        println!("| {kind} | {:.2} |", bytes as f64 / args.docs as f64);
+    }
     Ok(())
 }
 
@@ -158,7 +169,7 @@ impl Target {
 
     async fn disk(&self, client: &Elasticsearch) -> anyhow::Result<u64> {
         match self {
-            Self::Embedded { dir, .. } => size_of(dir),
+            Self::Embedded { dir, .. } => Ok(sizes_by_kind(dir)?.values().sum()),
             Self::Opensearch(_) => {
                 let path = format!("/{INDEX}/_stats/store");
                 let answer = client.request(Method::GET, &path, None).await?;
@@ -180,18 +191,27 @@ impl Drop for Target {
     }
 }
 
-fn size_of(dir: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
+/// Bytes of all files below `dir` by extension, which tells what a file of an index holds.
+fn sizes_by_kind(dir: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut sizes = BTreeMap::new();
     for entry in std::fs::read_dir(dir)? {
         // A merge takes files away meanwhile.
         let Ok(entry) = entry else { continue };
         match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => bytes += size_of(&entry.path())?,
-            Ok(metadata) => bytes += metadata.len(),
+            Ok(metadata) if metadata.is_dir() => {
+                for (kind, bytes) in sizes_by_kind(&entry.path())? {
+                    *sizes.entry(kind).or_insert(0) += bytes;
+                }
+            }
+            Ok(metadata) => {
+                let path = entry.path();
+                let kind = path.extension().unwrap_or_default().to_string_lossy();
+                *sizes.entry(kind.into_owned()).or_insert(0) += metadata.len();
+            }
             Err(_) => {}
         }
     }
-    Ok(bytes)
+    Ok(sizes)
 }
 
 /// The row of a store, and the rows of its queries.
