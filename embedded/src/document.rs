@@ -60,17 +60,26 @@ impl Values {
     }
 }
 
+/// Which values of a document a field takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    All,
+    /// Those that have terms: words and booleans.
+    Words,
+}
+
 /// A value as tantivy walks it.
 #[derive(Debug, Clone)]
 pub(crate) enum DocumentValue<'a> {
     Leaf(ReferenceValueLeaf<'a>),
-    Paths(&'a Values),
+    Paths(&'a Values, Taken),
 }
 
 /// Paths and values of a document.
 #[derive(Debug, Clone)]
 pub(crate) struct PathsIter<'a> {
     values: &'a Values,
+    taken: Taken,
     next: usize,
 }
 
@@ -78,8 +87,13 @@ impl<'a> Iterator for PathsIter<'a> {
     type Item = (&'a str, DocumentValue<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (path, scalar) = self.values.by_path.get(self.next)?;
-        self.next += 1;
+        let rest = self.values.by_path.get(self.next..)?;
+        let is_taken = |scalar: &Scalar| {
+            self.taken == Taken::All || matches!(scalar, Scalar::Text(_) | Scalar::Bool(_))
+        };
+        let skipped = rest.iter().position(|(_, scalar)| is_taken(scalar))?;
+        let (path, scalar) = rest.get(skipped)?;
+        self.next += skipped + 1;
         let leaf = match scalar {
             Scalar::Text(span) => ReferenceValueLeaf::Str(self.values.get(span)),
             Scalar::Signed(value) => ReferenceValueLeaf::I64(*value),
@@ -99,7 +113,11 @@ impl<'a> Value<'a> for DocumentValue<'a> {
     fn as_value(&self) -> ReferenceValue<'a, Self> {
         match self {
             Self::Leaf(leaf) => ReferenceValue::Leaf(leaf.clone()),
-            Self::Paths(values) => ReferenceValue::Object(PathsIter { values, next: 0 }),
+            Self::Paths(values, taken) => ReferenceValue::Object(PathsIter {
+                values,
+                taken: *taken,
+                next: 0,
+            }),
         }
     }
 }
@@ -111,7 +129,7 @@ impl Document for LogDocument {
     fn iter_fields_and_values(&self) -> Self::FieldsValuesIter<'_> {
         let fields = &self.fields;
         let leaf = DocumentValue::Leaf;
-        let mut out = Vec::with_capacity(9 + self.values.texts.len() + self.values.marks.len());
+        let mut out = Vec::with_capacity(10 + self.values.texts.len() + self.values.marks.len());
         out.push((fields.index, leaf(ReferenceValueLeaf::Str(&self.index))));
         match &self.id {
             DocumentId::Place(place) => {
@@ -140,7 +158,9 @@ impl Document for LogDocument {
         for (field, text) in &self.values.texts {
             out.push((*field, leaf(ReferenceValueLeaf::Str(self.values.get(text)))));
         }
-        out.push((fields.values, DocumentValue::Paths(&self.values)));
+        for (field, taken) in [(fields.values, Taken::All), (fields.words, Taken::Words)] {
+            out.push((field, DocumentValue::Paths(&self.values, taken)));
+        }
         out.push((fields.source, leaf(ReferenceValueLeaf::Bytes(&self.source))));
         out.into_iter()
     }

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::bulk;
 use crate::document::{LogDocument, Values};
 use crate::field_table::{FieldTable, Kind, kind_of, type_names};
+use crate::format;
 use crate::ids::DocumentId;
 use crate::partition::Partitions;
 use crate::retention::{Keeper, RetentionOptions};
@@ -90,7 +91,19 @@ pub enum OpenError {
         /// What failed.
         reason: std::io::Error,
     },
-    /// An index is damaged or of another version.
+    /// It was written by a version of this program with another format.
+    #[error(
+        "cannot open the store `{path}`: its format is {found}, this version has {}; read it with \
+         the version that wrote it, or move it away to begin a new one",
+        format::FORMAT
+    )]
+    Format {
+        /// The folder of the store.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// An index is damaged.
     #[error("cannot open the store `{path}`: {reason}; move it away to begin a new one")]
     Index {
         /// The folder of the store.
@@ -205,6 +218,21 @@ impl Inner {
             path: dir.to_owned(),
             reason,
         };
+        let io = |reason| OpenError::Io {
+            path: dir.to_owned(),
+            reason,
+        };
+        match format::read(dir).map_err(io)? {
+            Some(format::FORMAT) => {}
+            None if may_write => format::write(dir).map_err(io)?,
+            None => {}
+            Some(found) => {
+                return Err(OpenError::Format {
+                    path: dir.to_owned(),
+                    found,
+                });
+            }
+        }
         let (_, fields) = schema::schema();
         let table = Arc::new(FieldTable::open(
             &dir.join("fields.json"),

@@ -12,6 +12,7 @@ mod bulk;
 mod document;
 mod field_table;
 mod flatten;
+mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod ids;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <store>/LOCK                        held by the process that writes
+//! <store>/FORMAT                      version of all this (`format.rs`)
 //! <store>/fields.json                 names and types of fields
 //! <store>/days/20261125T000000Z/      documents that came from then on, until the next one begins
 //! <store>/kept/                       indices named `.…` or `tailrace-…`: not subject to retention
@@ -211,6 +212,12 @@ impl Partitions {
         fs::remove_dir_all(&dropped)?;
         Ok(Some(oldest))
     }
+}
+
+/// Whether partitions lie in `root`.
+pub(crate) fn any_in(root: &Path) -> bool {
+    let has_days = fs::read_dir(root.join("days")).is_ok_and(|mut days| days.next().is_some());
+    has_days || root.join("kept").exists()
 }
 
 fn name(began: i64) -> String {

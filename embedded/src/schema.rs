@@ -2,10 +2,14 @@
 //!
 //! Few fields are tantivy's own; all others lie below one JSON field, each path with columns by
 //! type. So a field that holds numbers today and words tomorrow conflicts with nothing.
+//!
+//! Words (and booleans) have an inverted index beside their columns, in a JSON field of its own.
+//! Numbers and dates have columns alone: most differ from document to document, and a term of its
+//! own for each took more bytes than the value and its column together.
 
 use tantivy::schema::{
     BytesOptions, DateOptions, DateTimePrecision, FAST, Field, IndexRecordOption,
-    JsonObjectOptions, STORED, STRING, Schema, TextFieldIndexing, TextOptions,
+    JsonObjectOptions, STORED, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::tokenizer::{TextAnalyzer, TokenizerManager};
@@ -51,8 +55,10 @@ pub(crate) struct Fields {
     pub(crate) message: Field,
     /// `error.stack_trace`.
     pub(crate) stack_trace: Field,
-    /// All other fields by path.
+    /// Columns of all other fields, by path.
     pub(crate) values: Field,
+    /// Index of their words and booleans, by path.
+    pub(crate) words: Field,
     /// The document as it came.
     pub(crate) source: Field,
 }
@@ -66,18 +72,20 @@ pub(crate) fn schema() -> (Schema, Fields) {
             .set_fieldnorms(false)
             .set_index_option(IndexRecordOption::WithFreqsAndPositions),
     );
+    // Nothing is scored: lengths of fields, a byte each of every document, are left out.
     let raw = TextFieldIndexing::default()
         .set_tokenizer(RAW)
         .set_fieldnorms(false)
         .set_index_option(IndexRecordOption::Basic);
+    let whole = TextOptions::default().set_indexing_options(raw.clone());
     let fields = Fields {
-        index: builder.add_text_field("_index", STRING | FAST),
+        index: builder.add_text_field("_index", whole.clone() | FAST),
         stream: builder
             .add_bytes_field("_stream", BytesOptions::default().set_indexed().set_fast()),
         offset: builder.add_u64_field("_offset", FAST),
         hash: builder.add_u64_field("_hash", FAST),
-        id: builder.add_text_field("_id", STRING | FAST),
-        marks: builder.add_text_field("_marks", STRING),
+        id: builder.add_text_field("_id", whole.clone() | FAST),
+        marks: builder.add_text_field("_marks", whole),
         timestamp: builder.add_date_field(
             "@timestamp",
             DateOptions::default()
@@ -86,9 +94,11 @@ pub(crate) fn schema() -> (Schema, Fields) {
         ),
         message: builder.add_text_field("message", text.clone()),
         stack_trace: builder.add_text_field("stack_trace", text),
-        values: builder.add_json_field(
-            "v",
-            JsonObjectOptions::from(FAST)
+        values: builder
+            .add_json_field("v", JsonObjectOptions::from(FAST).set_expand_dots_enabled()),
+        words: builder.add_json_field(
+            "w",
+            JsonObjectOptions::default()
                 .set_expand_dots_enabled()
                 .set_indexing_options(raw),
         ),
@@ -126,15 +136,22 @@ impl Fields {
         }
     }
 
-    /// The start of every term of `path`, to which a value is appended.
-    pub(crate) fn path_term(&self, path: &str) -> Term {
+    /// The start of a bound of a range over the column of `path`, to which a value is appended.
+    pub(crate) fn column_term(&self, path: &str) -> Term {
         Term::from_field_json_path(self.values, path, true)
     }
 
     /// The term of a word at `path`.
     pub(crate) fn word_term(&self, path: &str, word: &str) -> Term {
-        let mut term = self.path_term(path);
+        let mut term = Term::from_field_json_path(self.words, path, true);
         term.append_type_and_str(word);
+        term
+    }
+
+    /// The term of a boolean at `path`.
+    pub(crate) fn boolean_term(&self, path: &str, value: bool) -> Term {
+        let mut term = Term::from_field_json_path(self.words, path, true);
+        term.append_type_and_fast_value(value);
         term
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod calendar;
 pub(crate) mod dates;
 pub(crate) mod highlight;
 pub(crate) mod hits;
+mod numbers;
 pub(crate) mod query;
 pub(crate) mod query_string;
 pub(crate) mod sort;

@@ -105,6 +105,30 @@ async fn one_process_writes_and_others_may_read() {
     assert_eq!(refused.status, 403);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_another_format_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(create(&open(dir.path()), &[placed(1, 0)]).await, [201]);
+    let file = dir.path().join("FORMAT");
+    let current = std::fs::read(&file).unwrap();
+    // From before the file, and from a version to come.
+    std::fs::remove_file(&file).unwrap();
+    for found in [1, 99] {
+        let writer = Embedded::open(dir.path(), EmbeddedOptions::default());
+        let reader = Embedded::open_read_only(dir.path());
+        for opened in [writer, reader] {
+            let error = opened.unwrap_err();
+            assert!(
+                matches!(error, OpenError::Format { found: f, .. } if f == found),
+                "{error}"
+            );
+        }
+        std::fs::write(&file, "99\n").unwrap();
+    }
+    std::fs::write(&file, current).unwrap();
+    assert_eq!(create(&open(dir.path()), &[placed(1, 0)]).await, [409]);
+}
+
 /// Partitions by the time in their names, oldest first.
 fn days(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir.join("days")).unwrap();
@@ -234,6 +258,73 @@ async fn a_value_that_does_not_fit_loses_nothing() {
         answer["items"][0]["create"]["error"]["type"],
         "document_parsing_exception"
     );
+}
+
+/// Numbers have columns and no terms: equality is looked for in these, whatever their type.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_found_by_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // In two segments; `n` is in every document of the first, which is longer than a block.
+    let first = (0..700).map(|n| {
+        let mut document = json!({"message": "m", "n": n, "half": f64::from(n) + 0.5});
+        if n % 7 == 0 {
+            document["list"] = json!([n, n + 1]);
+        }
+        (format!("id-{n}"), document)
+    });
+    assert_eq!(create(&store, &first.collect::<Vec<_>>()).await, [201; 700]);
+    let second = [
+        ("word".to_owned(), json!({"n": "5"})),
+        ("large".to_owned(), json!({"n": u64::MAX})),
+        ("float".to_owned(), json!({"half": 3, "list": 8})),
+        ("none".to_owned(), json!({"message": "m"})),
+    ];
+    assert_eq!(create(&store, &second).await, [201; 4]);
+    let at = |n: u32| format!("id-{n}");
+    for (query, expected) in [
+        (json!({"term": {"n": 5}}), vec![at(5), "word".to_owned()]),
+        (json!({"term": {"n": "5.0"}}), vec![at(5)]),
+        (json!({"term": {"n": 5.5}}), vec![]),
+        (json!({"term": {"n": u64::MAX}}), vec!["large".to_owned()]),
+        (
+            json!({"terms": {"n": [5, 600, -1, 1.5, u64::MAX, 9_999]}}),
+            vec![at(5), at(600), "large".to_owned(), "word".to_owned()],
+        ),
+        (json!({"terms": {"n": [-2, -1]}}), vec![]),
+        (
+            json!({"terms": {"half": [0.5, 3, 3.5]}}),
+            vec!["float".to_owned(), at(0), at(3)],
+        ),
+        (
+            json!({"terms": {"list": [8, 691]}}),
+            vec!["float".to_owned(), at(7)],
+        ),
+        (
+            json!({"bool": {"filter": [{"terms": {"n": [7, 8]}}, {"exists": {"field": "list"}}]}}),
+            vec![at(7)],
+        ),
+        (
+            json!({"bool": {"must_not": [{"range": {"n": {"lt": 699}}}], "filter": [{"terms": {"half": [1.5, 699.5]}}]}}),
+            vec![at(699)],
+        ),
+        // Ends of two types.
+        (
+            json!({"range": {"n": {"gte": 5, "lt": 6.5}}}),
+            vec![at(5), at(6)],
+        ),
+        (
+            json!({"range": {"half": {"gt": 697.5, "lt": 699}}}),
+            vec![at(698)],
+        ),
+    ] {
+        let body = json!({"query": query, "size": 10});
+        let answer = store.search(INDEX, &body).await.unwrap();
+        let hits = answer["hits"]["hits"].as_array().unwrap().iter();
+        let found: BTreeSet<&str> = hits.map(|hit| hit["_id"].as_str().unwrap()).collect();
+        let expected: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
+        assert_eq!(found, expected, "{query}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use tantivy::{DateTime, Term};
 
 use super::dates::{Round, parse_bound, parse_zone};
 use super::highlight::Highlights;
+use super::numbers::{self, Number};
 use super::query_string;
 use super::terms_where::{TermTest, TermsWhere};
 use crate::field_table::{FieldTable, Kind, kind_of, seen};
@@ -380,44 +381,37 @@ impl<'a> Compiler<'a> {
             return self.dates(&field, &json!({"gte": value, "lte": value}));
         }
         self.highlight(|highlights| highlights.whole(&field, &text));
-        let mut terms = self.value_terms(&field, &text);
-        Ok(match terms.len() {
-            1 => basic_term(terms.remove(0)),
-            _ => Box::new(TermSetQuery::new(terms)),
-        })
+        Ok(self.any_value(&field, &[text]))
     }
 
-    /// The terms under which a value may stand, by the types that the field has had.
-    fn value_terms(&self, path: &str, text: &str) -> Vec<Term> {
+    /// Documents in which the field at `path` has one of these values, by the types that it has
+    /// had: as words, as numbers, as booleans.
+    fn any_value(&self, path: &str, texts: &[String]) -> Box<dyn Query> {
         let types = self.table.types(path);
-        let mut terms = vec![self.fields.word_term(path, text)];
-        if types & (seen::LONG | seen::DOUBLE) != 0 {
-            let mut term = self.fields.path_term(path);
-            let float = text.parse::<f64>().ok().filter(|value| value.is_finite());
-            if let Ok(value) = text.parse::<i64>() {
-                term.append_type_and_fast_value(value);
-                terms.push(term);
-            } else if let Ok(value) = text.parse::<u64>() {
-                term.append_type_and_fast_value(value);
-                terms.push(term);
-            } else if let Some(value) = float {
-                // The index holds a float without a fraction as a whole number.
-                if value.fract() == 0.0 && value.abs() < 9.0e15 {
-                    term.append_type_and_fast_value(value as i64);
-                } else {
-                    term.append_type_and_fast_value(value);
-                }
-                terms.push(term);
+        let words = texts.iter().map(|text| self.fields.word_term(path, text));
+        let mut terms: Vec<Term> = words.collect();
+        if types & seen::BOOLEAN != 0 {
+            let booleans = texts.iter().filter_map(|text| text.parse::<bool>().ok());
+            terms.extend(booleans.map(|value| self.fields.boolean_term(path, value)));
+        }
+        let of_terms = match terms.as_slice() {
+            [term] => basic_term(term.clone()),
+            _ => Box::new(TermSetQuery::new(terms)),
+        };
+        if types & (seen::LONG | seen::DOUBLE) == 0 {
+            return of_terms;
+        }
+        let numbers: Vec<Number> = texts
+            .iter()
+            .filter_map(|text| Number::parse(text))
+            .collect();
+        match numbers.is_empty() {
+            true => of_terms,
+            false => {
+                let of_numbers = numbers::any_of(&self.fields, path, numbers);
+                Box::new(BooleanQuery::union(vec![of_terms, of_numbers]))
             }
         }
-        if types & seen::BOOLEAN != 0
-            && let Ok(value) = text.parse::<bool>()
-        {
-            let mut term = self.fields.path_term(path);
-            term.append_type_and_fast_value(value);
-            terms.push(term);
-        }
-        terms
     }
 
     fn terms(&mut self, body: &Value) -> Compiled {
@@ -445,8 +439,7 @@ impl<'a> Compiler<'a> {
             for text in &texts {
                 self.highlight(|highlights| highlights.whole(&path, text));
             }
-            let terms = texts.iter().flat_map(|text| self.value_terms(&path, text));
-            return Ok(Box::new(TermSetQuery::new(terms.collect::<Vec<_>>())));
+            return Ok(self.any_value(&path, &texts));
         }
         let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
         for value in values {
@@ -525,7 +518,11 @@ impl<'a> Compiler<'a> {
             .all(|key| bounds.get(*key).is_none_or(Value::is_number));
         if types & seen::KEYWORD != 0 && (clauses.is_empty() || !wants_numbers) {
             let bound = |key: &str| bounds.get(key).and_then(scalar_text);
-            let term = |text: String| self.fields.word_term(&field, &text);
+            let term = |text: String| {
+                let mut term = self.fields.column_term(&field);
+                term.append_type_and_str(&text);
+                term
+            };
             let lower = lower(bound("gte").map(term), bound("gt").map(term));
             let upper = upper(bound("lte").map(term), bound("lt").map(term));
             clauses.push((Occur::Should, ranged(lower, upper)));
@@ -542,21 +539,21 @@ impl<'a> Compiler<'a> {
         field: &str,
         bounds: &Value,
     ) -> Result<Option<Box<dyn Query>>, QueryError> {
-        let term = |key: &str| -> Result<Option<Term>, ()> {
+        let number = |key: &str| -> Result<Option<Number>, ()> {
             let Some(text) = bounds.get(key).and_then(scalar_text) else {
                 return Ok(None);
             };
-            let mut term = self.fields.path_term(field);
-            if let Ok(value) = text.trim().parse::<i64>() {
-                term.append_type_and_fast_value(value);
-            } else if let Ok(value) = text.trim().parse::<f64>() {
-                term.append_type_and_fast_value(value);
-            } else {
-                return Err(());
+            let text = text.trim();
+            match (
+                text.parse().map(Number::Signed),
+                text.parse().map(Number::Float),
+            ) {
+                (Ok(number), _) | (_, Ok(number)) => Ok(Some(number)),
+                _ => Err(()),
             }
-            Ok(Some(term))
         };
-        let (Ok(gte), Ok(gt), Ok(lte), Ok(lt)) = (term("gte"), term("gt"), term("lte"), term("lt"))
+        let (Ok(gte), Ok(gt), Ok(lte), Ok(lt)) =
+            (number("gte"), number("gt"), number("lte"), number("lt"))
         else {
             let types = self.table.types(field);
             return match types & seen::KEYWORD {
@@ -564,7 +561,24 @@ impl<'a> Compiler<'a> {
                 _ => Ok(None),
             };
         };
-        Ok(Some(ranged(lower(gte, gt), upper(lte, lt))))
+        // Both ends have to be of one type: tantivy panics otherwise.
+        let is_float = [gte, gt, lte, lt]
+            .iter()
+            .flatten()
+            .any(|number| matches!(number, Number::Float(_)));
+        let term = |number: Option<Number>| {
+            let number = number?;
+            let mut term = self.fields.column_term(field);
+            match is_float {
+                true => Number::Float(number.as_f64()).append_to(&mut term),
+                false => number.append_to(&mut term),
+            }
+            Some(term)
+        };
+        Ok(Some(ranged(
+            lower(term(gte), term(gt)),
+            upper(term(lte), term(lt)),
+        )))
     }
 
     fn dates(&self, field: &str, bounds: &Value) -> Compiled {
@@ -599,7 +613,7 @@ impl<'a> Compiler<'a> {
             if field == "@timestamp" {
                 return Ok(Some(Term::from_field_date(self.fields.timestamp, date)));
             }
-            let mut term = self.fields.path_term(field);
+            let mut term = self.fields.column_term(field);
             term.append_type_and_fast_value(date);
             Ok(Some(term))
         };
@@ -667,7 +681,7 @@ impl<'a> Compiler<'a> {
         let mut start = path.serialized_value_bytes().to_vec();
         start.extend_from_slice(literal.as_bytes());
         Box::new(TermsWhere {
-            field: self.fields.values,
+            field: self.fields.words,
             start,
             path_len,
             test,
