@@ -24,8 +24,8 @@ use crate::schema;
 
 /// Extension of a folder that is being removed.
 const DROPPED: &str = "dropped";
-/// Blocks of documents that a reader keeps decompressed.
-const CACHED_BLOCKS: usize = 64;
+/// Blocks of documents that a reader of a segment keeps decompressed: 4 MiB, where all were read.
+const CACHED_BLOCKS: usize = 32;
 
 /// One tantivy index.
 pub(crate) struct Partition {

@@ -31,8 +31,11 @@ pub(crate) fn column(path: &str) -> String {
 }
 
 /// Documents are compressed in blocks of this size: larger ones compress better, and a hit has to
-/// decompress one. 64 KiB takes some 50 µs.
-const STORE_BLOCK_BYTES: usize = 64 << 10;
+/// decompress one. 128 KiB takes some 80 µs.
+const STORE_BLOCK_BYTES: usize = 128 << 10;
+/// zstd's level for them. 6 takes 4 µs a document more than 3 and 9 bytes less; above 6 little
+/// comes of it (`docs/benchmarks.md`, "What was tried").
+const STORE_LEVEL: i32 = 6;
 
 /// The fields of the schema.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +114,7 @@ pub(crate) fn schema() -> (Schema, Fields) {
 pub(crate) fn settings() -> IndexSettings {
     IndexSettings {
         docstore_compression: Compressor::Zstd(ZstdCompressor {
-            compression_level: Some(3),
+            compression_level: Some(STORE_LEVEL),
         }),
         docstore_blocksize: STORE_BLOCK_BYTES,
         ..IndexSettings::default()
