@@ -84,7 +84,7 @@ impl Watcher {
     }
 
     /// Watches a folder. True when it was not watched before.
-    pub(crate) fn add(&mut self, dir: &Path) -> io::Result<bool> {
+    pub(crate) fn add(&mut self, dir: &Arc<Path>) -> io::Result<bool> {
         if self.by_path.contains_key(dir) {
             return Ok(false);
         }
@@ -97,14 +97,13 @@ impl Watcher {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
-        let watch = inotify::add_watch(&self.shared.inotify, dir, flags)?;
-        let path: Arc<Path> = dir.into();
+        let watch = inotify::add_watch(&self.shared.inotify, &**dir, flags)?;
         // Two paths may lead to one folder: events then come under the one that was first, and
         // the names below the other are found by rescans only.
         self.folders
             .entry(watch)
-            .or_insert_with(|| Arc::clone(&path));
-        self.by_path.insert(path, watch);
+            .or_insert_with(|| Arc::clone(dir));
+        self.by_path.insert(Arc::clone(dir), watch);
         Ok(true)
     }
 

@@ -138,7 +138,7 @@ impl Tailer {
 
     fn look_into(&mut self, place: crate::pattern::Place) {
         // Watched before it is listed, so that nothing appears unseen in between.
-        self.watch(&place.dir);
+        self.watch(&place.dir.as_path().into());
         let places = self.glob_folders.entry(place.dir.clone()).or_default();
         if !places.contains(&place) {
             places.push(place.clone());
@@ -182,7 +182,7 @@ impl Tailer {
     /// events make them come at once.
     fn watch_for_folder(&mut self, parent: PathBuf, place: &crate::pattern::Place) {
         if parent.is_dir() {
-            self.watch(&parent);
+            self.watch(&parent.as_path().into());
             if let Some(pattern) = self.patterns.get(usize::from(place.pattern))
                 && let Some(waiting) = pattern.before(place)
             {
@@ -191,7 +191,7 @@ impl Tailer {
         }
     }
 
-    fn watch(&mut self, dir: &Path) {
+    fn watch(&mut self, dir: &Arc<Path>) {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
@@ -303,11 +303,11 @@ impl Tailer {
     }
 
     pub(super) fn add_sequence(&mut self, key: u64, dir: &Path, source: Source) -> u32 {
-        self.watch(dir);
         let dir: Arc<Path> = match self.folders.get_key_value(dir) {
             Some((dir, _)) => Arc::clone(dir),
             None => dir.into(),
         };
+        self.watch(&dir);
         let namespace = self.namespace_of(&source);
         let now = self.now();
         let sequence = Box::new(Sequence {
