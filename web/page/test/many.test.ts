@@ -13,7 +13,7 @@ const ANSWER = 60_000;
 const FROZEN_MS = 1_000;
 
 const grouped = (n: number) => n.toLocaleString('en-US');
-const total = (page: Page) => page.locator('.total b').textContent();
+const total = (page: Page) => page.locator('span.total b').textContent();
 const totalNumber = async (page: Page) => Number((await total(page))?.replaceAll(',', ''));
 
 /** Runs in the page: notes the tasks of its main thread that take longer than 50 ms. */
