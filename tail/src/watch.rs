@@ -100,9 +100,7 @@ impl Watcher {
         let watch = inotify::add_watch(&self.shared.inotify, &**dir, flags)?;
         // Two paths may lead to one folder: events then come under the one that was first, and
         // the names below the other are found by rescans only.
-        self.folders
-            .entry(watch)
-            .or_insert_with(|| Arc::clone(dir));
+        self.folders.entry(watch).or_insert_with(|| Arc::clone(dir));
         self.by_path.insert(Arc::clone(dir), watch);
         Ok(true)
     }
