@@ -76,6 +76,8 @@ pub async fn run(watch: NamespaceWatch, namespaces: Namespaces, metrics: Metrics
     let client = watch.access.patient_client(failed).await;
     let config = watcher::Config {
         list_semantic: ListSemantic::Any,
+        // As of pods: from the server's memory.
+        page_size: None,
         ..watcher::Config::default()
     };
     // Their metadata alone is asked for.

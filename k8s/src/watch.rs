@@ -26,8 +26,6 @@ use crate::{
     pods::Pods,
 };
 
-/// Pods of one answer to a list.
-const PAGE: u32 = 200;
 /// Before the first list where pods of an earlier run are known: agents of many nodes that start
 /// together are spread over this time.
 const SPREAD: Duration = Duration::from_secs(5);
@@ -55,7 +53,9 @@ pub async fn run(watch: Watch, pods: Pods, metrics: Metrics) {
     let client = watch.access.patient_client(failed).await;
     let config = watcher::Config {
         list_semantic: ListSemantic::Any,
-        page_size: Some(PAGE),
+        // A page is read from etcd: with a limit no list says `resourceVersion=0`, which is what has
+        // it answered from the server's memory. The pods of a node are no long list.
+        page_size: None,
         ..watcher::Config::default().fields(&format!("spec.nodeName={}", watch.node))
     };
     let api = Api::<PodObject>::all(client);
