@@ -1,8 +1,8 @@
 #!/bin/bash
-# Keeps the build cache below 12 GB, so that it cannot fill a disk: what only makes the next build of
+# Keeps the build cache below 15 GB, so that it cannot fill a disk: what only makes the next build of
 # a changed crate quicker goes first, then everything.
 set -eu
-limit_kb=$((12 * 1000 * 1000))
+limit_kb=$((15 * 1000 * 1000))
 dir=${CARGO_TARGET_DIR:-$HOME/.cache/tailrace/target}
 [ -d "$dir" ] || exit 0
 too_large() {
