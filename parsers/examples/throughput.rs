@@ -103,7 +103,7 @@ fn measure_vrl(name: &str, kind: &str, source: &str) {
         for line in &lines {
             out.clear();
             let mut target = TargetValue {
-                value: vrl::value::Value::from(line.as_str()),
+                value: vrl::value!({"message": (line.as_str())}),
                 metadata: vrl::value::Value::Null,
                 secrets: vrl::value::Secrets::default(),
             };
@@ -218,9 +218,9 @@ fn main() {
         (
             "vrl_nginx",
             "nginx",
-            ". = parse_nginx_log!(., \"combined\")",
+            ". = parse_nginx_log!(string!(.message), \"combined\")",
         ),
-        ("vrl_json", "json", ". = parse_json!(.)"),
+        ("vrl_json", "json", ". = parse_json!(string!(.message))"),
     ] {
         if is_wanted(name) {
             measure_vrl(name, kind, source);
