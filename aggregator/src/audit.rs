@@ -1,9 +1,9 @@
 //! Proves from the store alone that streams have no gap and no overlap.
 //!
 //! Every record stores which bytes of which stream it stands for, runs that rules dropped and that
-//! agents passed over leave an interval too, and a finished stream leaves its size (DELIVERY rule 24). [`Audit`] tiles
-//! these intervals. It knows nothing of how they are fetched. Memory follows the number of gaps,
-//! not of records, as long as rows come sorted by stream.
+//! agents passed over leave an interval too, and a finished stream leaves its size (DELIVERY rule
+//! 24). [`Audit`] tiles these intervals. It knows nothing of how they are fetched. Memory follows
+//! the number of gaps, not of records, as long as rows come sorted by stream.
 
 mod rows;
 

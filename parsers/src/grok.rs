@@ -252,6 +252,9 @@ impl Linear {
 /// what is around them apart.
 fn without_idle(text: &str, checks: &mut Vec<Check>) -> String {
     let mut text = text.to_owned();
+    if checks.is_empty() {
+        return text;
+    }
     let Some(around) = Around::of(&text) else {
         return text;
     };

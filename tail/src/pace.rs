@@ -1,15 +1,16 @@
 //! How long the lines of a stream that keeps growing wait for company.
 //!
 //! Every group has a price that does not depend on its size: an entry of the journal, a chunk's
-//! head, an answer. While few streams are busy that price is nothing, and nobody shall wait; among
-//! many it is what a node pays, and each group has to hold more lines.
+//! head, an answer. While few streams are busy there are few groups, and nobody shall wait; among
+//! many each group has to hold more lines. [`Options::max_age`](crate::Options::max_age) bounds it.
 
 use std::time::Duration;
 
 /// The wait when one stream is busy.
 const ALONE: Duration = Duration::from_millis(25);
 
-/// What each further busy stream adds: with 2 ms a node sends fewer than 500 groups a second.
+/// What each further busy stream adds: with 2 ms fewer than 500 groups a second are sent, until the
+/// wait has reached its bound.
 const EACH: Duration = Duration::from_millis(2);
 
 /// Counts the sequences that were handed out, by the seconds of the monotonic clock.
