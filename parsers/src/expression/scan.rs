@@ -31,17 +31,10 @@ const MAX_WORK_BYTES: usize = 1 << 20;
 /// States of two automata that are compared: small ones have fewer.
 const MAX_PAIRS: usize = 4096;
 
-/// Bytes that may stand before a part, and the beginning of the text.
-const N_STARTS: usize = 257;
-
 /// An automaton for a part of an expression.
 #[derive(Debug)]
 pub(super) struct Scan {
     automaton: dense::DFA<Vec<u32>>,
-    /// The state in which it begins behind each byte, and at the beginning of the text; none behind
-    /// bytes of which it does not know whether they belong to words. Asking the automaton each time
-    /// costs as much as some bytes of the part do.
-    starts: Box<[Option<StateID>; N_STARTS]>,
     after: Ahead,
     /// Number of nodes that this stands for.
     pub(super) n_nodes: usize,
@@ -55,12 +48,7 @@ impl Scan {
         if !has_one_end(&automaton, &after) {
             return None;
         }
-        let starts = std::array::from_fn(|before| {
-            let before = u8::try_from(before).ok();
-            automaton.start_state(&behind(before)).ok()
-        });
         Some(Scan {
-            starts: Box::new(starts),
             automaton,
             after,
             n_nodes,
@@ -82,9 +70,8 @@ impl Scan {
         at: usize,
     ) -> Result<(Option<usize>, usize), GivesUp> {
         let before = (at > from).then(|| text.get(at - 1)).flatten();
-        let before = before.map_or(N_STARTS - 1, |before| usize::from(*before));
-        let start = self.starts.get(before).copied().flatten();
-        let mut state = start.ok_or(GivesUp)?;
+        let start = behind(before.copied());
+        let mut state = self.automaton.start_state(&start).map_err(|_| GivesUp)?;
         let rest = text.get(at..).unwrap_or_default();
         for (n, byte) in rest.iter().enumerate() {
             state = self.automaton.next_state(state, *byte);
