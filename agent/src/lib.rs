@@ -22,7 +22,6 @@ mod run;
 mod session;
 mod settings;
 mod status;
-mod token;
 mod verdict;
 
 pub use balance::Target;

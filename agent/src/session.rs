@@ -14,12 +14,12 @@ use crate::metrics::Metrics;
 use crate::pods::Known;
 use crate::resolve::{self, Addresses, Resolver};
 use crate::settings::Settings;
-use crate::token::Token;
 use crate::verdict::{GroupVerdict, Verdict, judge};
 use anyhow::Context;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use k8s::Token;
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -699,10 +699,7 @@ impl Sender {
                 HeaderValue::from_static(concat!("tailrace-agent/", env!("CARGO_PKG_VERSION"))),
             );
         if let Some(token) = &mut self.token {
-            let value = token
-                .authorization(now)
-                .context("cannot read the token file")?;
-            request = request.header(AUTHORIZATION, value);
+            request = request.header(AUTHORIZATION, token.authorization(now)?);
         }
         Ok(request.body(Full::new(packed.body.clone()))?)
     }

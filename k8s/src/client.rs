@@ -2,31 +2,26 @@
 
 use std::{
     env,
-    fmt::Display,
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use http::{HeaderValue, Request, header::AUTHORIZATION};
+use http::{Request, header::AUTHORIZATION};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
 };
 use tokio::time::Instant;
 use tower::util::MapRequestLayer;
-use tracing::warn;
+
+use crate::token::Token;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Before a client is made again.
 const PAUSE: Duration = Duration::from_secs(5);
-
-/// How often the token's file is read again, when something is asked. The kubelet renews tokens
-/// minutes before they end.
-const MAX_AGE: Duration = Duration::from_secs(10);
 
 /// A server, and what is shown to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,62 +94,20 @@ impl Access {
         let Some(path) = &self.token_file else {
             return Ok(builder.build());
         };
-        let token = Token::new(path.clone(), Instant::now()).map_err(cannot)?;
+        let mut token = Token::new(path.clone());
+        let first = token.authorization(Instant::now());
+        first.map_err(|error| cannot(error.to_string()))?;
         let token = Arc::new(Mutex::new(token));
         let show = move |mut request: Request<Body>| {
             let mut token = token.lock().unwrap_or_else(PoisonError::into_inner);
-            let value = token.authorization(Instant::now());
-            request.headers_mut().insert(AUTHORIZATION, value);
+            // There was one: at worst it stands.
+            if let Ok(value) = token.authorization(Instant::now()) {
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
             request
         };
         Ok(builder.with_layer(&MapRequestLayer::new(show)).build())
     }
-}
-
-/// The bearer token of a file. The crate `kube` would read it as well, but takes it as it is: the
-/// newline that an editor or a Secret made by hand leaves at its end is none of the token, and
-/// cannot stand in a header.
-#[derive(Debug)]
-struct Token {
-    path: PathBuf,
-    value: HeaderValue,
-    read_at: Instant,
-}
-
-impl Token {
-    fn new(path: PathBuf, now: Instant) -> Result<Self, String> {
-        let value = read_token(&path)?;
-        Ok(Self {
-            path,
-            value,
-            read_at: now,
-        })
-    }
-
-    /// The value of the header. While the file cannot be read the last token stands.
-    fn authorization(&mut self, now: Instant) -> HeaderValue {
-        if now >= self.read_at + MAX_AGE {
-            self.read_at = now;
-            match read_token(&self.path) {
-                Ok(value) => self.value = value,
-                Err(problem) => warn!(problem, "the last token stands"),
-            }
-        }
-        self.value.clone()
-    }
-}
-
-fn read_token(path: &Path) -> Result<HeaderValue, String> {
-    let cannot = |why: &dyn Display| format!("cannot use the token in `{}`: {why}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| cannot(&error))?;
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(cannot(&"the file is empty"));
-    }
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .map_err(|_| cannot(&"it has more than one line or control characters"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// An error with what caused it: the outer one alone says little.
@@ -180,43 +133,5 @@ mod tests {
     fn addresses_of_both_kinds_make_urls() {
         assert_eq!(https("10.0.0.1", "443"), "https://10.0.0.1:443");
         assert_eq!(https("fd00::1", "10250"), "https://[fd00::1]:10250");
-    }
-
-    /// A newline at the end of the file made every request fail.
-    #[test]
-    fn a_token_is_the_files_text_without_space_around_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        let start = Instant::now();
-        let new = || Token::new(path.clone(), start);
-        assert!(new().unwrap_err().contains("cannot use the token in"));
-        for text in ["", "\n", "a\nb", "a\u{7f}"] {
-            fs::write(&path, text).unwrap();
-            assert!(new().is_err(), "{text:?}");
-        }
-        for text in ["one", "one\n", "one\r\n", " one \n\n"] {
-            fs::write(&path, text).unwrap();
-            assert_eq!(
-                new().unwrap().authorization(start),
-                "Bearer one",
-                "{text:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_renewed_token_is_taken_and_a_missing_file_survived() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        let start = Instant::now();
-        fs::write(&path, "one\n").unwrap();
-        let mut token = Token::new(path.clone(), start).unwrap();
-        fs::write(&path, "two\n").unwrap();
-        assert_eq!(token.authorization(start), "Bearer one");
-        assert_eq!(token.authorization(start + MAX_AGE), "Bearer two");
-        fs::remove_file(&path).unwrap();
-        assert_eq!(token.authorization(start + 2 * MAX_AGE), "Bearer two");
-        fs::write(&path, "three\n").unwrap();
-        assert_eq!(token.authorization(start + 3 * MAX_AGE), "Bearer three");
     }
 }

@@ -4,7 +4,8 @@
 //! [`Pods`] is the table of the pods of one node, filled by [`watch`] (the API server) or
 //! [`kubelet`] (its `/pods`), kept over restarts by [`cache`]. A container's fields come from
 //! [`Pod::fields`], what its pod's annotations ask for from [`Steering`]. [`events`] reads the Events
-//! of a cluster for the holder of a [`lease`].
+//! of a cluster for the holder of a [`lease`]. A [`Token`] is shown to the servers, and by the agent to
+//! aggregators.
 
 pub mod cache;
 mod client;
@@ -19,6 +20,7 @@ mod owner;
 mod pod;
 mod pods;
 mod steering;
+mod token;
 pub mod watch;
 
 pub use client::{Access, ClientError, cluster_url, https};
@@ -28,3 +30,4 @@ pub use owner::Workload;
 pub use pod::{Choice, Container, Pod};
 pub use pods::{Place, Pods};
 pub use steering::{Allowed, Steering, SteeringKind, SteeringPolicy};
+pub use token::{Token, TokenError};
