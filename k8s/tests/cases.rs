@@ -11,10 +11,8 @@ use std::collections::BTreeMap;
 use k8s::{Choice, ContainerFields, Pod, SteeringPolicy};
 use serde_json::{Value, json};
 
-const CASES: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../shared/cases/fluentbit.jsonl"
-);
+#[path = "../../tests/shared_cases.rs"]
+mod shared_cases;
 
 /// Parts of names of cases that we decide otherwise, and why.
 const KNOWN: [(&str, &str); 3] = [
@@ -42,11 +40,11 @@ struct Case {
     records: Vec<Value>,
 }
 
+#[track_caller]
 fn cases() -> Option<Vec<Case>> {
-    let text = std::fs::read_to_string(CASES).ok()?;
-    let cases = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    let of_filter = cases.filter(|case: &Value| case["format"] == "k8s-filter");
-    Some(of_filter.map(|case| read(&case)).collect())
+    let cases = shared_cases::read(&["fluentbit"])?;
+    let of_filter = cases.iter().filter(|case| case["format"] == "k8s-filter");
+    Some(of_filter.map(read).collect())
 }
 
 fn read(case: &Value) -> Case {

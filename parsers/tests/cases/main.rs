@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use parsers::{Parser, RecordView, RuleSet, StreamContext};
 use serde_json::{Value, json};
 
-const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/cases");
 const KNOWN: &str = include_str!("known_differences.txt");
 const FILES: [&str; 15] = [
     "aws_alb",
@@ -30,6 +29,8 @@ const FILES: [&str; 15] = [
     "vrl",
 ];
 
+#[path = "../../../tests/shared_cases.rs"]
+mod shared_cases;
 mod values;
 
 /// Formats that are not a line's: framing's (it has an adapter of its own), those of other
@@ -690,32 +691,25 @@ fn check(case: &Value) -> Result<(), String> {
 
 #[test]
 fn cases_of_peers_pass_or_are_known_to_differ() {
-    if !Path::new(CASES).is_dir() {
-        println!("skipped: {CASES} is not there");
+    let Some(cases) = shared_cases::read(&FILES) else {
         return;
-    }
+    };
     let mut known: BTreeMap<&str, &str> = KNOWN
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
         .map(|line| line.split_once(' ').expect("an id and a reason"))
         .collect();
     let (mut n_passed, mut problems) = (0, Vec::new());
-    for file in FILES {
-        let text = std::fs::read_to_string(format!("{CASES}/{file}.jsonl")).unwrap();
-        let cases = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        for case in cases {
-            if NOT_LINES.contains(&case["format"].as_str().unwrap()) {
-                continue;
-            }
-            let id = case["id"].as_str().unwrap();
-            match (check(&case), known.remove(id)) {
-                (Ok(()), None) => n_passed += 1,
-                (Ok(()), Some(_)) => problems.push(format!("{id}: passes, but is listed")),
-                (Err(_), Some(_)) => {}
-                (Err(problem), None) => problems.push(format!("{id}: {problem}")),
-            }
+    for case in &cases {
+        if NOT_LINES.contains(&case["format"].as_str().unwrap()) {
+            continue;
+        }
+        let id = case["id"].as_str().unwrap();
+        match (check(case), known.remove(id)) {
+            (Ok(()), None) => n_passed += 1,
+            (Ok(()), Some(_)) => problems.push(format!("{id}: passes, but is listed")),
+            (Err(_), Some(_)) => {}
+            (Err(problem), None) => problems.push(format!("{id}: {problem}")),
         }
     }
     let gone = known
