@@ -7,6 +7,7 @@
 
 mod cluster;
 mod manifests;
+mod stage;
 
 mod apply;
 mod chart;
@@ -19,3 +20,4 @@ mod release;
 mod rights;
 mod rollout;
 mod server;
+mod steering;

@@ -1,4 +1,4 @@
-//! The agent against a real API server: fields, annotations, deletion, outages, churn.
+//! The agent against a real API server: fields, deletion, outages, churn.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,7 +7,6 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
     agent::Agent,
-    aggregator::Aggregator,
     kube::{
         KubeApi,
         node::{Namespace, PodSpec},
@@ -19,34 +18,10 @@ use tests::{
     wait,
 };
 
-use crate::cluster::ask;
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn lines(container: &mut Container, said: &str, n_lines: u32) {
-    for n in 0..n_lines {
-        let line = format!("{said} {n}");
-        container
-            .log
-            .line(Iostream::Stdout, line.as_bytes())
-            .unwrap();
-    }
-}
-
-/// The documents of a query, once there are so many.
-fn documents(scene: &Scene, index: &str, query: &str, n: u64) -> Vec<Value> {
-    scene.documents.wait_count(index, query, n, LIMIT).unwrap();
-    let query = serde_json::json!({"query_string": {"query": query}});
-    let hits = scene.documents.matching(index, &query).unwrap();
-    hits.iter().map(|hit| hit["_source"].clone()).collect()
-}
-
-fn stage(scene: &Scene, namespace: &Namespace<'_>) -> (Aggregator, Agent) {
-    let aggregator = scene.start_aggregator().unwrap();
-    let setup = namespace.agent_setup(scene, &aggregator.url()).unwrap();
-    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
-    (aggregator, agent)
-}
+use crate::{
+    cluster::ask,
+    stage::{LIMIT, documents, lines, stage},
+};
 
 #[test]
 fn lines_have_the_fields_of_their_pods() {
@@ -122,143 +97,6 @@ fn lines_have_the_fields_of_their_pods() {
         };
         assert!(is_cheap, "{uri}");
     }
-}
-
-#[test]
-fn annotations_steer_while_lines_come() {
-    let server = KubeApi::shared().unwrap();
-    let namespace = Namespace::new(server, "steer").unwrap();
-    namespace.allow().unwrap();
-    let mut scene = Scene::new("podsteer", Server::shared().unwrap()).unwrap();
-    let rules = scene.dir("rules");
-    std::fs::create_dir_all(&rules).unwrap();
-    let rule = "name: orders\nmatch: {annotations: {tailrace.io/parser: orders}}\n\
-        steps: [{pattern: 'order <order.id> <order.state>'}]\n";
-    std::fs::write(rules.join("orders.yaml"), rule).unwrap();
-    let setup = scene.aggregator_setup();
-    let setup = setup.with("rules", &format!("['{}']", rules.display()));
-    let aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
-    let setup = namespace.agent_setup(&scene, &aggregator.url()).unwrap();
-    let agent = Agent::start(&scene.dir("agent"), &setup).unwrap();
-
-    let spec = PodSpec::new("shop", &["web", "sidecar"])
-        .annotations("{tailrace.io/exclude.sidecar: 'true', fluentbit.io/exclude-web: 'false'}");
-    let mut made = namespace.start(&mut scene, &spec).unwrap();
-    let mut sidecar = made.pop().unwrap();
-    let mut web = made.pop().unwrap();
-    lines(&mut sidecar, "noise", 500);
-    lines(&mut web, "order 1 plain", 1);
-    let index = scene.data_stream();
-    let before = documents(&scene, &index, "plain", 1);
-    assert!(field(&before[0], "attributes").is_none(), "{}", before[0]);
-    wait::until_ok(LIMIT, "the sidecar's lines to be passed over", || {
-        let metrics = agent.metrics()?;
-        let excluded = metrics.count("tail_bytes_excluded_total", &[("namespace", "steer")]);
-        let size: u64 = sidecar.log.sizes().iter().sum();
-        anyhow::ensure!(excluded == size, "{excluded} of {size} bytes");
-        Ok(())
-    })
-    .unwrap();
-    assert_eq!(scene.documents.count(&index, "noise").unwrap(), 0);
-
-    // From now on: another rule, another data stream, and events of several lines.
-    namespace
-        .run(&[
-            "annotate",
-            "pod",
-            "shop",
-            "tailrace.io/parser=orders",
-            "tailrace.io/dataset.web=shop.orders",
-            "tailrace.io/multiline.web={start: '^order '}",
-        ])
-        .unwrap();
-    let other = format!("logs-shop.orders-{}", scene.namespace());
-    let mut n = 1;
-    let found = wait::until_ok(LIMIT, "a line under the new annotations", || {
-        n += 1;
-        let event = format!("order {n} paid\ndetail of {n}");
-        for line in event.lines() {
-            web.log.line(Iostream::Stdout, line.as_bytes())?;
-        }
-        wait::let_pass(Duration::from_millis(500));
-        let count = scene.documents.count(&other, "*")?;
-        anyhow::ensure!(count > 0, "none in {other}");
-        let found = scene.documents.all(&other)?;
-        Ok(found[0]["_source"].clone())
-    })
-    .unwrap();
-    assert_eq!(text(&found, "tailrace.rule"), "orders", "{found}");
-    assert!(
-        text(&found, "attributes.order.state").starts_with("paid"),
-        "{found}"
-    );
-    assert!(text(&found, "message").contains("\ndetail of"), "{found}");
-
-    // What cannot be done is told and ignored.
-    let annotate = |text: &str| namespace.run(&["annotate", "--overwrite", "pod", "shop", text]);
-    annotate("tailrace.io/sample.web=lots").unwrap();
-    wait::until_ok(LIMIT, "the bad annotation to be told", || {
-        lines(&mut web, "order 9 late", 1);
-        wait::let_pass(Duration::from_millis(200));
-        let metrics = agent.metrics()?;
-        let refused = metrics.count("agent_kubernetes_annotations_refused_total", &[]);
-        anyhow::ensure!(refused == 1, "{refused}");
-        Ok(())
-    })
-    .unwrap();
-}
-
-/// DELIVERY rule 24: what was not carried on purpose is none that was lost.
-#[test]
-fn what_a_pod_excludes_for_a_while_is_no_gap() {
-    let server = KubeApi::shared().unwrap();
-    let namespace = Namespace::new(server, "veil").unwrap();
-    namespace.allow().unwrap();
-    let mut scene = Scene::new("podveil", Server::shared().unwrap()).unwrap();
-    let (aggregator, agent) = stage(&scene, &namespace);
-    let spec = PodSpec::new("veiled", &["c"]);
-    let mut container = namespace.start(&mut scene, &spec).unwrap().remove(0);
-    let index = scene.data_stream();
-    lines(&mut container, "before", 20);
-    documents(&scene, &index, "message:before", 20);
-    let annotate = |text: &str| namespace.run(&["annotate", "pod", "veiled", text]);
-    let excluded = || {
-        let metrics = agent.metrics()?;
-        anyhow::Ok(metrics.count("tail_bytes_excluded_total", &[("namespace", "veil")]))
-    };
-    annotate("tailrace.io/exclude=true").unwrap();
-    wait::until_ok(LIMIT, "the annotation to be known", || {
-        lines(&mut container, "either", 1);
-        wait::let_pass(Duration::from_millis(200));
-        anyhow::ensure!(excluded()? > 0, "lines are still carried");
-        Ok(())
-    })
-    .unwrap();
-    lines(&mut container, "hidden", 500);
-    annotate("tailrace.io/exclude-").unwrap();
-    let mut n = 0;
-    wait::until_ok(LIMIT, "a line that is carried again", || {
-        n += 1;
-        lines(&mut container, "again", 1);
-        wait::let_pass(Duration::from_millis(200));
-        anyhow::ensure!(
-            scene.documents.count(&index, "message:again")? > 0,
-            "none of {n}"
-        );
-        Ok(())
-    })
-    .unwrap();
-    let config = aggregator.config_path().display().to_string();
-    let arguments = ["audit", "--config", &config, "--pod", "veiled", "--json"];
-    let report = wait::until_ok(LIMIT, "an audit without a gap", || {
-        let output = aggregator.command(&arguments)?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        anyhow::ensure!(output.status.success(), "{said}");
-        Ok(serde_json::from_str::<Value>(&said)?)
-    })
-    .unwrap();
-    assert_eq!(report["gaps"], serde_json::json!([]), "{report}");
-    assert_eq!(report["excluded"], excluded().unwrap(), "{report}");
 }
 
 #[test]
