@@ -119,6 +119,11 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// How it has ended; `None` while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Waits until `ready` succeeds; fails at once, with the log's end, when the process ends.
     pub fn wait_ready(
         &mut self,
@@ -275,8 +280,11 @@ mod tests {
             process
         };
         let mut killed = start();
+        assert!(killed.ended().is_none());
         killed.kill().unwrap();
         assert!(!killed.is_running());
+        let status = killed.ended().unwrap().to_string();
+        assert!(status.contains("signal: 9"), "{status}");
         assert!(!start().terminate(Duration::from_secs(5)).unwrap().success());
         let pid = start().pid();
         assert!(!is_alive(pid), "dropped, yet alive");
