@@ -93,11 +93,13 @@ fuzz: prune ## every fuzz target for SECONDS=10 each (needs nightly and cargo-fu
 binaries: ## the programs, optimised, as benchmarks use them
 	cargo build --profile fast -p agent -p aggregator -p bench
 
+# The generator goes with them: `tailrace-run` looks for all that it starts in one directory.
 faulty: ## programs with fault points, in a directory of their own, and beside them the shipped ones
 	cargo build --profile tested -p agent -p aggregator --features agent/faults,aggregator/faults
 	@mkdir -p $(TESTED)/faults
 	@cp -f $(TESTED)/tailrace-agent $(TESTED)/tailrace-aggregator $(TESTED)/faults/
 	cargo build --profile tested -p agent -p aggregator -p bench
+	@cp -f $(TESTED)/tailrace-gen $(TESTED)/faults/
 
 web: ## the web page, from web/page/ into web/dist/ (which is committed)
 	@scripts/page.sh build

@@ -100,7 +100,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Every document, read beside the aggregator.
-fn hits(dir: &Path) -> Vec<Value> {
+pub(crate) fn hits(dir: &Path) -> Vec<Value> {
     block_on(async {
         let store = Embedded::open_read_only(dir).unwrap();
         let mut all = Vec::new();

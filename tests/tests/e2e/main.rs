@@ -18,5 +18,6 @@ mod page;
 mod reload;
 mod rotation;
 mod rules;
+mod run;
 mod search_cases;
 mod store_faults;
