@@ -144,7 +144,8 @@ function options(latest: { current: Props }, element: HTMLElement, setCursor: (a
     cursor: {
       y: false,
       points: { show: kind === 'lines' },
-      drag: { x: latest.current.onSelect !== undefined, y: false, setScale: false },
+      // A press during which the hand trembles is one still; what is none is told apart below.
+      drag: { x: latest.current.onSelect !== undefined, y: false, setScale: false, click: () => undefined },
     },
     select: { show: true, left: 0, top: 0, width: 0, height: 0 },
     series: kind === 'lines'
@@ -157,17 +158,20 @@ function options(latest: { current: Props }, element: HTMLElement, setCursor: (a
     hooks: {
       setCursor: [(u) => setCursor(bucketAt(u, latest.current))],
       setSelect: [(u) => {
-        if (u.select.width < 4) return;
-        const [from, to] = [u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')];
+        const { left, width } = u.select;
         u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        if (width < 4) return;
+        const [from, to] = [u.posToVal(left, 'x'), u.posToVal(left + width, 'x')];
         latest.current.onSelect?.(from * 1_000, to * 1_000);
       }],
       ready: [(u) => {
-        let pressed = 0;
-        u.over.addEventListener('mousedown', (event) => (pressed = event.clientX));
+        let pressed = { x: 0, y: 0 };
+        u.over.addEventListener('mousedown', (event) => {
+          pressed = { x: event.clientX, y: event.clientY };
+        });
         u.over.addEventListener('click', (event) => {
           // The end of a brush is no click.
-          if (Math.abs(event.clientX - pressed) > 3) return;
+          if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > 3) return;
           const { onPick, series: all, starts } = latest.current;
           const bucket = bucketAt(u, latest.current);
           const value = u.posToVal(event.offsetY, 'y');

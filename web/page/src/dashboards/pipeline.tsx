@@ -75,11 +75,12 @@ function inner(value: unknown): Record<string, unknown> {
 export function Outputs({ panel }: { panel: SpecialPanel }) {
   useStatus();
   const s = status.value;
-  const c = s?.counters;
+  // What has never happened has no counter yet.
+  const sum = (name: string) => s?.counters && (counter(s.counters, name) ?? 0);
   const sums: [string, number | undefined, boolean][] = [
-    ['records', counter(c, 'records'), false], ['indexed', counter(c, 'store_docs_indexed'), false], ['already there', counter(c, 'store_docs_duplicate'), false],
-    ['retried', counter(c, 'store_docs_retried'), true], ['mended', counter(c, 'store_docs_mended'), true], ['parked', counter(c, 'store_docs_parked'), true], ['dead letters', counter(c, 'store_docs_dead_lettered'), true],
-    ['dropped by rules', counter(c, 'records_dropped'), false],
+    ['records', sum('records'), false], ['indexed', sum('store_docs_indexed'), false], ['already there', sum('store_docs_duplicate'), false],
+    ['retried', sum('store_docs_retried'), true], ['mended', sum('store_docs_mended'), true], ['parked', sum('store_docs_parked'), true], ['dead letters', sum('store_docs_dead_lettered'), true],
+    ['dropped by rules', sum('records_dropped'), false],
   ];
   return (
     <Frame title={panel.title}>

@@ -4,7 +4,7 @@ import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { get } from '../api/client';
 import type { Field, Values } from '../api/types';
-import { clause, hasClause, toggleFilter } from '../query/tokens';
+import { clause, filteredValues, hasClause, toggleFilter } from '../query/tokens';
 import { resource } from '../state/resource';
 import { setParams } from '../state/location';
 import { foldedFacets, info } from '../state/session';
@@ -45,8 +45,11 @@ function Facet({ facet }: { facet: Values }) {
   const most = facet.values[0]?.count ?? 1;
   const isExtra = extraFacets.value.includes(facet.field);
   const before = isComparing.value ? earlierFacets.data.value?.facets.find((f) => f.field === facet.field) : undefined;
-  // A value that is filtered for stays in sight even when nothing matches it.
-  if (!facet.values.length && !isExtra) return null;
+  // A value that is filtered for, or left out, stays in sight even when nothing matches it.
+  const found = new Set(facet.values.map(({ value }) => String(value)));
+  const filtered = filteredValues(query.value, name).filter((value) => !found.has(value));
+  const values: Values['values'] = [...facet.values, ...filtered.map((value) => ({ value, count: 0 }))];
+  if (!values.length && !isExtra) return null;
   return (
     <section class="facet">
       <h3>
@@ -57,7 +60,7 @@ function Facet({ facet }: { facet: Values }) {
       </h3>
       {!isFolded && (
         <ul>
-          {facet.values.map(({ value, count: n }) => {
+          {values.map(({ value, count: n }) => {
             const text = String(value);
             const is = hasClause(query.value, clause(name, text, false));
             const isNot = hasClause(query.value, clause(name, text, true));
@@ -74,7 +77,7 @@ function Facet({ facet }: { facet: Values }) {
             );
           })}
           {facet.other > 0 && <li class="rest dim">{compact(facet.other)} lines with other values</li>}
-          {!facet.values.length && <li class="rest dim">no values in this range</li>}
+          {!values.length && <li class="rest dim">no values in this range</li>}
         </ul>
       )}
     </section>

@@ -1,6 +1,6 @@
 // The head of the list: names of the columns, moved by dragging or by keys, and removed.
 
-import { useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { setColumns, shortName } from '../explore/Facets';
 import { isAscending } from '../explore/data';
 import { setParams } from '../state/location';
@@ -8,11 +8,18 @@ import { Icon } from '../ui/icons';
 
 export function ColumnHead({ columns, template }: { columns: string[]; template: string }) {
   const [over, setOver] = useState(-1);
-  const move = (from: number, to: number) => {
+  const moved = useRef<HTMLElement | undefined>(undefined);
+  // A column that a key moves keeps the focus, also where a browser takes it from an element that moves.
+  useLayoutEffect(() => {
+    moved.current?.focus();
+    moved.current = undefined;
+  }, [columns]);
+  const move = (from: number, to: number, by?: HTMLElement) => {
     if (from === to || to < 0 || to >= columns.length) return;
+    moved.current = by;
     const next = [...columns];
-    const [moved] = next.splice(from, 1);
-    if (moved !== undefined) next.splice(to, 0, moved);
+    const [name] = next.splice(from, 1);
+    if (name !== undefined) next.splice(to, 0, name);
     setColumns(next);
   };
   return (
@@ -35,7 +42,7 @@ export function ColumnHead({ columns, template }: { columns: string[]; template:
             onKeyDown={(event) => {
               if (!event.altKey || !/^Arrow(Left|Right)$/.test(event.key)) return;
               event.preventDefault();
-              move(i, event.key === 'ArrowLeft' ? i - 1 : i + 1);
+              move(i, event.key === 'ArrowLeft' ? i - 1 : i + 1, event.currentTarget);
             }}
           >
             {shortName(name)}

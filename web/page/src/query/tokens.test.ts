@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { addClause, quote, removeClause, searchedWords, toggleFilter, tokens } from './tokens';
+import { addClause, filteredValues, quote, removeClause, searchedWords, toggleFilter, tokens } from './tokens';
 
 /** The pieces as `kind:text`, spaces left out. */
 function cut(q: string): string[] {
@@ -53,6 +53,13 @@ describe('filters by a click', () => {
   });
   test('adding to everything is the clause alone', () => expect(addClause(' ', 'x:y')).toBe('x:y'));
 });
+
+test.each([
+  ['level:error x', 'level', ['error']],
+  ['-service:"a \\"b\\"" service:c -serviceable:d', 'service', ['a "b"', 'c']],
+  ['(level:error OR level:warn) -(level:info) level:(debug OR trace) level:i*', 'level', []],
+  ['level:', 'level', []],
+])('values that %s filters for or leaves out', (q, field, expected) => expect(filteredValues(q, field)).toEqual(expected));
 
 test.each([
   ['timeout "connection reset" level:error -noise NOT other', ['timeout', 'connection reset']],

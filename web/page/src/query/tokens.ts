@@ -114,6 +114,15 @@ export function addClause(text: string, added: string): string {
   return hasTopLevelOr(trimmed) ? `(${trimmed}) ${added}` : `${trimmed} ${added}`;
 }
 
+/** The values of a field that the query asks for or leaves out, by clauses at its top level. */
+export function filteredValues(text: string, field: string): string[] {
+  return clauses(text).flatMap(({ text: one }) => {
+    const written = one.replace(/^-/, '').slice(field.length + 1);
+    const value = /^".*"$/s.test(written) ? written.slice(1, -1).replace(/\\(.)/gs, '$1') : written;
+    return one === clause(field, value, false) || one === clause(field, value, true) ? [value] : [];
+  });
+}
+
 /** Words and phrases that the user looks for in messages, to mark them in the list. */
 export function searchedWords(text: string): string[] {
   const all = tokens(text);

@@ -1,7 +1,7 @@
 // A modal dialog: the browser's own element, which keeps the focus inside and gives it back.
 
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { Icon } from './icons';
 
 interface Props {
@@ -14,9 +14,11 @@ interface Props {
 
 export function Dialog({ title, kind = 'box', onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = dialog.current;
     if (element && !element.open) element.showModal();
+    // While it is still in the document: only a dialog that is closed there gives the focus back.
+    return () => element?.close();
   }, []);
   const onClick = (event: MouseEvent) => {
     // A press on the backdrop has the dialog itself as its target.
