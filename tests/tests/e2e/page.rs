@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::{path::Path, process::Command, time::Duration};
 
 use bench::{
+    container_log::Iostream,
     kubelet::{Container, Kubelet},
     stamp::{Civil, wall_ns},
 };
@@ -25,18 +26,28 @@ const SPAN_NS: u64 = 50 * 60 * 1_000_000_000;
 /// How long they may take to be found.
 const LOADED: Duration = Duration::from_secs(600);
 
-/// Runs the cases of the files whose names hold one of `files`, all when there is none.
-fn run_in_chromium(aggregator: &Aggregator, files: &[&str], n_lines: Option<u64>) {
+/// Namespace, pod, container, lines and errors of what `web/page/test/dashboards.test.ts` knows. The
+/// first two are one container that was started again.
+const PODS: [(&str, &str, &str, u64, u64); 5] = [
+    ("page-front", "web-1", "web", 30, 0),
+    ("page-front", "web-1", "web", 50, 0),
+    ("page-front", "web-2", "web", 20, 5),
+    ("page-back", "db-1", "db", 40, 0),
+    ("page-back", "db-1", "backup", 10, 0),
+];
+
+/// Runs the cases of the files whose names hold one of `files`, all when there is none; `variable`
+/// is what they are told besides.
+fn run_in_chromium(aggregator: &Aggregator, files: &[&str], variable: (&str, &str)) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/page.sh");
     let mut command = Command::new(script);
     command
         .args(["browser", &aggregator.url()])
         .args(files)
         .env("NO_COLOR", "1")
-        .env_remove("TAILRACE_LINES");
-    if let Some(n_lines) = n_lines {
-        command.env("TAILRACE_LINES", n_lines.to_string());
-    }
+        .env_remove("TAILRACE_LINES")
+        .env_remove("TAILRACE_PODS")
+        .env(variable.0, variable.1);
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -48,14 +59,16 @@ fn run_in_chromium(aggregator: &Aggregator, files: &[&str], n_lines: Option<u64>
 
 #[test]
 fn the_page_does_in_a_browser_what_it_promises() {
-    let scene = Scene::new("page", Server::shared().unwrap()).unwrap();
+    let mut scene = Scene::new("page", Server::shared().unwrap()).unwrap();
+    write_pods(&mut scene.kubelet);
     let index = format!("logs-*-{}", scene.namespace());
     let setup = scene
         .aggregator_setup()
         .with("web", &format!("{{index: '{index}'}}"))
         .elasticsearch("template", "{refresh_interval: 1s}");
     let aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
-    run_in_chromium(&aggregator, &[], None);
+    let _agent = scene.start_agent(&aggregator.url()).unwrap();
+    run_in_chromium(&aggregator, &[], ("TAILRACE_PODS", "1"));
 }
 
 /// Over the embedded store, through the agent: the quickest way in that is a real one.
@@ -88,7 +101,20 @@ fn the_page_does_not_freeze_over_many_lines() {
     })
     .unwrap();
     drop(agent);
-    run_in_chromium(&aggregator, &["test/many"], Some(n_lines));
+    let n_lines = n_lines.to_string();
+    run_in_chromium(&aggregator, &["test/many"], ("TAILRACE_LINES", &n_lines));
+}
+
+/// The logs of [`PODS`].
+fn write_pods(kubelet: &mut Kubelet) {
+    for (namespace, pod, container, n_lines, n_errors) in PODS {
+        let mut made = kubelet.container(namespace, pod, container).unwrap();
+        for n in 0..n_lines {
+            let level = if n < n_errors { "error" } else { "info" };
+            let line = format!("{{\"level\":\"{level}\",\"message\":\"{container} {n}\"}}");
+            made.log.line(Iostream::Stdout, line.as_bytes()).unwrap();
+        }
+    }
 }
 
 /// Lines of four containers, evenly over [`SPAN_NS`]: each hundredth is an error, one has the needle.

@@ -47,6 +47,8 @@ export async function visit(browser: Browser, path: string, { scheme = 'light', 
   return { page, context, complaints };
 }
 
+const pause = () => new Promise((done) => setTimeout(done, 100));
+
 /** Waits until the condition holds; says what it was otherwise. */
 export async function until<T>(ask: () => Promise<T>, holds: (value: T) => boolean, ms = SOON): Promise<T> {
   const deadline = Date.now() + ms;
@@ -54,7 +56,19 @@ export async function until<T>(ask: () => Promise<T>, holds: (value: T) => boole
     const value = await ask();
     if (holds(value)) return value;
     if (Date.now() > deadline) throw new Error(`not within ${ms} ms; the last value was ${JSON.stringify(value)}`);
-    await new Promise((done) => setTimeout(done, 100));
+    await pause();
+  }
+}
+
+/** Waits until it is what is expected; shows the difference otherwise. */
+export async function becomes<T>(ask: () => Promise<T>, expected: T, ms = SOON): Promise<void> {
+  const wanted = JSON.stringify(expected);
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const value = await ask();
+    if (JSON.stringify(value) === wanted) return;
+    if (Date.now() > deadline) return expect(value).toEqual(expected);
+    await pause();
   }
 }
 

@@ -1,66 +1,16 @@
 // The page in Chromium against a real aggregator with a real store.
 
 import { createRequire } from 'node:module';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { indexed, launch, rows, send, SOON, TAILRACE, until, visit, type LogLine, type Visit } from './browser';
+import { describe, expect, test } from 'vitest';
+import { rows, send, SOON, TAILRACE, until, type LogLine } from './browser';
+import { browsing, ERRORS, explore, facetOf, RUN, total, TOTAL, withShop } from './shop';
 
-/** Marks the lines of this run, so that a store may hold others. */
-const RUN = `run${Date.now().toString(36)}`;
-const Q = `service:shop-${RUN}`;
-const TRACE = `com.shop.Timeout: no answer
-\tat com.shop.Gateway.authorise(Gateway.java:118)
-\tat org.springframework.aop.A.b(A.java:1)
-\tat org.springframework.aop.A.c(A.java:2)
-\tat org.springframework.aop.A.d(A.java:3)
-\tat com.shop.Endpoint.post(Endpoint.java:41)`;
-
-const TOTAL = 600;
-const ERRORS = 12;
-
-function shop(): LogLine[] {
-  const now = Date.now();
-  return Array.from({ length: TOTAL }, (_, i): LogLine => {
-    const line = { service: `shop-${RUN}`, timestamp: new Date(now - 10 * 60_000 + i * 900).toISOString() };
-    if (i % 50 === 0) return { ...line, level: 'error', message: `payment failed for order A${i}`, meta: { 'error.type': 'com.shop.Timeout', 'error.stack_trace': TRACE, 'trace.id': `trace-${RUN}-${i % 100}`, order: `A${i}` } };
-    if (i % 7 === 0) return { ...line, level: 'warn', message: '\u001b[33mslow\u001b[0m query took 812 ms', meta: { took_ms: 812 } };
-    if (i % 5 === 0) return { ...line, level: 'debug', message: '{"event":"price_changed","sku":4711}' };
-    return { ...line, level: 'info', message: `order A${i} accepted`, meta: { 'url.path': i % 2 ? '/cart' : '/checkout', 'http.response.status_code': 200, 'http.request.method': 'GET', 'http.response.body.bytes': 512 } };
-  });
-}
-
-let browser: Browser;
-const visits: Visit[] = [];
-
-async function open(path: string, options?: Parameters<typeof visit>[2]): Promise<Page> {
-  const made = await visit(browser, path, options);
-  visits.push(made);
-  return made.page;
-}
-
-/** Ends all visits; none may have complained, unless of what the test provoked. */
-async function leave(expected = /^$/): Promise<void> {
-  const complaints = visits.flatMap((v) => v.complaints).filter((c) => !expected.test(c));
-  for (const { context } of visits.splice(0)) await context.close();
-  expect(complaints).toEqual([]);
-}
-
-const explore = (more: Record<string, string> = {}, q = Q) => `/explore?${new URLSearchParams({ q, from: 'now-1h', ...more })}`;
-const total = (page: Page) => page.locator('.total b').textContent();
-const facetOf = (page: Page, name: string) => page.locator('.facet', { has: page.locator('.facet-head', { hasText: new RegExp(`^${name}$`) }) });
-
-beforeAll(async () => {
-  browser = await launch();
-  await send(shop());
-  await indexed(Q, TOTAL);
-});
-afterAll(async () => {
-  await browser?.close();
-});
+const { open, leave } = browsing();
+const Q = withShop('shop');
 
 describe('Explore', () => {
   test('counts, filters by a press, and goes back and forward', async () => {
-    const page = await open(explore());
+    const page = await open(explore(Q));
     await until(() => total(page), (n) => n === String(TOTAL));
     // The chart's answer, which has the total, may come before the list's.
     await until(() => rows(page), (n) => n > 20);
@@ -78,7 +28,7 @@ describe('Explore', () => {
   });
 
   test('the list reaches the last line', async () => {
-    const page = await open(explore());
+    const page = await open(explore(Q));
     await page.locator('.row').first().waitFor();
     await until(async () => {
       await page.locator('.scroller').evaluate((element) => element.scrollTo(0, element.scrollHeight));
@@ -88,35 +38,8 @@ describe('Explore', () => {
     await leave();
   });
 
-  test('a mistake is shown under its place', async () => {
-    const page = await open(explore());
-    await page.locator('.row').first().waitFor();
-    await page.keyboard.press('/');
-    await page.keyboard.type('level:error AND (status:');
-    await page.keyboard.press('Enter');
-    await page.locator('.search-problem').waitFor();
-    expect((await page.locator('.search-problem').textContent())?.length).toBeGreaterThan(10);
-    expect(await page.locator('.q-wrong, .caret').count()).toBeGreaterThan(0);
-    // The browser itself notes the answer 400.
-    await leave(/status of 400/);
-  });
-
-  test('completes fields and values', async () => {
-    const page = await open(explore());
-    await page.locator('.row').first().waitFor();
-    await page.keyboard.press('/');
-    await page.keyboard.press('End');
-    await page.keyboard.type(' leve');
-    await page.locator('[role=option]', { hasText: 'level' }).first().click();
-    await page.locator('[role=option]', { hasText: 'error' }).first().waitFor();
-    await page.locator('[role=option]', { hasText: 'error' }).first().click();
-    await page.keyboard.press('Enter');
-    await until(() => total(page), (n) => n === String(ERRORS));
-    await leave();
-  });
-
   test('everything by the keyboard: next error, open, context, close, help', async () => {
-    const page = await open(explore());
+    const page = await open(explore(Q));
     await page.locator('.row').first().waitFor();
     await page.keyboard.press('e');
     await page.locator('.row.selected', { hasText: 'payment failed' }).waitFor();
@@ -144,12 +67,12 @@ describe('Explore', () => {
   });
 
   test('colours, JSON, +/− filters, columns, links to the trace', async () => {
-    const page = await open(explore({}, `${Q} level:warn`));
+    const page = await open(explore(`${Q} level:warn`));
     await page.locator('.ansi-yellow', { hasText: 'slow' }).first().waitFor();
-    await page.goto(TAILRACE + explore({}, `${Q} level:debug`));
+    await page.goto(TAILRACE + explore(`${Q} level:debug`));
     await page.locator('.row .line').first().click();
     await page.locator('.detail .json-key', { hasText: 'event' }).first().waitFor();
-    await page.goto(TAILRACE + explore({}, `${Q} level:error`));
+    await page.goto(TAILRACE + explore(`${Q} level:error`));
     await page.locator('.row .line').first().click();
     await page.locator('.detail button', { hasText: 'Same trace' }).click();
     await page.waitForURL(/trace/);
@@ -164,7 +87,7 @@ describe('Explore', () => {
   });
 
   test('new lines wait behind a pill, and nothing moves', async () => {
-    const page = await open(explore({ refresh: '2s' }, `service:pill-${RUN}`));
+    const page = await open(explore(`service:pill-${RUN}`, { refresh: '2s' }));
     await page.locator('.empty').waitFor();
     const line = (i: number): LogLine => ({ service: `pill-${RUN}`, level: 'info', message: `line ${i}` });
     await send([line(1), line(2)]);
@@ -178,7 +101,7 @@ describe('Explore', () => {
   });
 
   test('a typed time range', async () => {
-    const page = await open(explore());
+    const page = await open(explore(Q));
     await page.locator('.row').first().waitFor();
     await page.keyboard.press('p');
     await page.keyboard.type('yesterday 14:00-15:00');
@@ -190,60 +113,8 @@ describe('Explore', () => {
     await leave();
   });
 
-  test('brushing the chart narrows the range', async () => {
-    const page = await open(explore());
-    const over = page.locator('.explore .u-over');
-    await over.waitFor();
-    const box = await over.boundingBox();
-    if (!box) throw new Error('the chart has no place');
-    await page.mouse.move(box.x + box.width * 0.2, box.y + box.height / 2);
-    await page.mouse.down();
-    await page.mouse.move(box.x + box.width * 0.4, box.y + box.height / 2, { steps: 5 });
-    await page.mouse.up();
-    await page.waitForURL(/to=\d{4}-/);
-    const params = new URL(page.url()).searchParams;
-    const span = Date.parse(params.get('to') ?? '') - Date.parse(params.get('from') ?? '');
-    expect(span / 60_000).toBeGreaterThan(8);
-    expect(span / 60_000).toBeLessThan(16);
-    await leave();
-  });
-
-  test('fingers brush over the chart, and zoom', async () => {
-    const page = await open(explore(), { phone: true });
-    const over = page.locator('.explore .u-over');
-    await over.waitFor();
-    const box = await over.boundingBox();
-    if (!box) throw new Error('the chart has no place');
-    const session = await page.context().newCDPSession(page);
-    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', shares: number[]) => session.send('Input.dispatchTouchEvent', {
-      type, touchPoints: shares.map((share, id) => ({ id, x: box.x + box.width * share, y: box.y + box.height / 2 })),
-    });
-    const minutes = () => {
-      const params = new URL(page.url()).searchParams;
-      return (Date.parse(params.get('to') ?? '') - Date.parse(params.get('from') ?? '')) / 60_000;
-    };
-    await touch('touchStart', [0.4, 0.6]);
-    await touch('touchMove', [0.35, 0.65]);
-    await touch('touchMove', [0.2, 0.8]);
-    await touch('touchEnd', []);
-    await page.waitForURL(/to=\d{4}-/);
-    // A fifth of the hour lies on three fifths of the chart now.
-    expect(minutes()).toBeGreaterThan(17);
-    expect(minutes()).toBeLessThan(24);
-    const zoomed = page.url();
-    await page.locator('.explore .u-over').waitFor();
-    await touch('touchStart', [0.25]);
-    await touch('touchMove', [0.4]);
-    await touch('touchMove', [0.75]);
-    await touch('touchEnd', []);
-    await page.waitForURL((url) => String(url) !== zoomed);
-    expect(minutes()).toBeGreaterThan(8);
-    expect(minutes()).toBeLessThan(13);
-    await leave();
-  });
-
   test('patterns group the lines, and lead to them', async () => {
-    const page = await open(explore({ view: 'patterns' }));
+    const page = await open(explore(Q, { view: 'patterns' }));
     const pattern = page.locator('.pattern', { hasText: 'payment failed for order' });
     await pattern.waitFor();
     expect(await pattern.locator('b').first().textContent()).toBe(String(ERRORS));
@@ -253,116 +124,8 @@ describe('Explore', () => {
   });
 
   test('compares with the period before', async () => {
-    const page = await open(explore({ compare: '1' }));
+    const page = await open(explore(Q, { compare: '1' }));
     await page.locator('.total .change', { hasText: 'new' }).waitFor();
-    await leave();
-  });
-
-  test('saves a search, and exports', async () => {
-    const page = await open(explore({}, `${Q} level:error`));
-    await page.locator('.row').first().waitFor();
-    await page.keyboard.press('s');
-    await page.locator('dialog input').first().fill(`errors ${RUN}`);
-    await page.locator('dialog button[type=submit]').click();
-    await page.locator('.toast', { hasText: 'Saved' }).waitFor();
-    await page.goto(`${TAILRACE}/explore`);
-    await page.getByRole('button', { name: 'Saved searches' }).click();
-    await page.locator('.saved-item .item', { hasText: `errors ${RUN}` }).click();
-    await until(() => total(page), (n) => n === String(ERRORS));
-    await page.getByRole('button', { name: 'Export, copy' }).click();
-    const href = await page.locator('a', { hasText: 'NDJSON' }).getAttribute('href');
-    const body = await (await fetch(TAILRACE + href)).text();
-    // A saved search without a range opens with the one in force: all errors are within it.
-    expect(body.trim().split('\n')).toHaveLength(ERRORS);
-    await page.locator('button', { hasText: /^As curl$/ }).click();
-    expect(await page.evaluate(() => navigator.clipboard.readText())).toContain('/api/v1/search?');
-    await page.getByRole('button', { name: 'Saved searches' }).click();
-    await page.getByRole('button', { name: `Delete errors ${RUN}` }).click();
-    await until(() => page.locator('.saved-item', { hasText: `errors ${RUN}` }).count(), (n) => n === 0);
-    await leave();
-  });
-});
-
-describe('Live', () => {
-  test('a line shows within about a second, and waits while one reads', async () => {
-    const page = await open(`/live?q=service:live-${RUN}`);
-    await page.locator('.connection.open').waitFor();
-    const line = (i: number): LogLine => ({ service: `live-${RUN}`, level: i % 10 ? 'info' : 'error', message: `tick ${i}` });
-    const sent = Date.now();
-    await send([line(1)]);
-    await page.locator('.row', { hasText: 'tick 1' }).waitFor();
-    expect(Date.now() - sent).toBeLessThan(5_000);
-    await page.keyboard.press(' ');
-    await send(Array.from({ length: 20 }, (_, i) => line(i + 2)));
-    await page.locator('.pill', { hasText: '20 new lines' }).waitFor();
-    expect(await rows(page)).toBe(1);
-    await page.locator('.pill').click();
-    await page.locator('.row', { hasText: 'tick 21' }).waitFor();
-    await leave();
-  });
-
-  test('a flood does not freeze the page', async () => {
-    const page = await open(`/live?q=service:flood-${RUN}`);
-    await page.locator('.connection.open').waitFor();
-    await page.evaluate(() => {
-      const state = { last: performance.now(), worst: 0 };
-      Object.assign(window, { frames: state });
-      const frame = () => {
-        const now = performance.now();
-        state.worst = Math.max(state.worst, now - state.last);
-        state.last = now;
-        requestAnimationFrame(frame);
-      };
-      requestAnimationFrame(frame);
-    });
-    for (let second = 0; second < 3; second++) {
-      await send(Array.from({ length: 5_000 }, (_, i): LogLine => ({ service: `flood-${RUN}`, level: 'info', message: `drop ${second} ${i} of a flood of lines that are about as long as lines are` })));
-    }
-    await page.locator('.row', { hasText: 'drop 2' }).first().waitFor();
-    const worst = await page.evaluate(() => (window as unknown as { frames: { worst: number } }).frames.worst);
-    // On an idle machine it is below 100 ms; a busy one must not fail for being busy.
-    expect(worst).toBeLessThan(2_000);
-    await leave();
-  });
-});
-
-describe('Dashboards', () => {
-  test.each(['overview', 'traffic', 'errors', 'kubernetes', 'pipeline'])('%s fills', async (name) => {
-    const page = await open(`/dashboards/${name}?from=now-1h`);
-    await page.locator('.tile').first().waitFor();
-    await until(() => page.locator('.busy.on').count(), (n) => n === 0, 30_000);
-    expect(await page.locator('.panel-problem').allTextContents()).toEqual([]);
-    if (name !== 'pipeline') await until(() => page.locator('.figure').first().textContent(), (text) => text !== '…');
-    await leave();
-  });
-
-  test('the filter narrows the whole dashboard', async () => {
-    const page = await open(`/dashboards/overview?from=now-1h&q=${Q}`);
-    await until(() => page.locator('.tile-figure .figure').first().textContent(), (text) => text === String(TOTAL));
-    await until(() => page.locator('.tile-figure .figure').nth(1).textContent(), (text) => text === String(ERRORS));
-    await leave();
-  });
-
-  test('an own dashboard is made, kept, exported and deleted', async () => {
-    const page = await open('/dashboards/overview?from=now-1h');
-    await page.getByRole('button', { name: 'More' }).click();
-    await page.locator('.item', { hasText: 'New dashboard' }).click();
-    await page.locator('dialog input').first().fill(`Mine ${RUN}`);
-    await page.locator('dialog .editor-add button', { hasText: 'Panel' }).click();
-    await page.getByRole('textbox', { name: 'Query' }).fill(Q);
-    await page.locator('dialog button[type=submit]').click();
-    await page.waitForURL(/\/dashboards\/own\//);
-    await page.locator('.tile .plot').waitFor();
-    await page.reload();
-    await page.locator('.tile .plot').waitFor();
-    await page.getByRole('button', { name: 'More' }).click();
-    const downloading = page.waitForEvent('download');
-    await page.locator('.item', { hasText: 'Export JSON' }).click();
-    expect((await downloading).suggestedFilename()).toMatch(/^mine-.*\.json$/);
-    await page.getByRole('button', { name: 'More' }).click();
-    await page.locator('.item', { hasText: 'Delete' }).click();
-    await page.locator('.item', { hasText: 'press again' }).click();
-    await page.waitForURL(/overview/);
     await leave();
   });
 });
@@ -386,7 +149,7 @@ describe('Rules', () => {
 
 describe('everywhere', () => {
   const VIEWS: [string, string][] = [
-    ['Explore', explore()], ['patterns', explore({ view: 'patterns', compare: '1' })], ['Live', `/live?q=${Q}`], ['overview', '/dashboards/overview?from=now-1h'],
+    ['Explore', explore(Q)], ['patterns', explore(Q, { view: 'patterns', compare: '1' })], ['Live', `/live?q=${Q}`], ['overview', '/dashboards/overview?from=now-1h'],
     ['errors', '/dashboards/errors?from=now-1h'], ['pipeline', '/dashboards/pipeline'], ['rules', '/rules'], ['playground', '/rules/playground'],
   ];
   const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
@@ -428,7 +191,7 @@ describe('everywhere', () => {
   });
 
   test('says what to do when the server is away, and recovers', async () => {
-    const page = await open(explore());
+    const page = await open(explore(Q));
     await page.locator('.row').first().waitFor();
     await page.context().setOffline(true);
     await page.keyboard.press('r');
