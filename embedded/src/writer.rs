@@ -24,8 +24,10 @@ use crate::locate::{self, Wanted};
 use crate::partition::{Partition, Partitions};
 use crate::schema::Fields;
 
-/// Smallest arena that tantivy takes: for partitions that are written to now and then.
+/// Smallest arena of a thread that tantivy takes: for partitions that are written to now and then.
 const SMALL_ARENA: usize = 15_000_000;
+/// Largest one, a little below what its addresses of 32 bits reach.
+const LARGE_ARENA: usize = 4_000_000_000;
 /// With so many documents waiting a commit is worth its cost before the interval is over.
 const EAGER_DOCS: usize = 20_000;
 /// Segments with more documents are not merged further.
@@ -123,9 +125,11 @@ struct OpenWriter {
 
 impl OpenWriter {
     fn open(partition: Arc<Partition>, arena: usize, threads: usize) -> tantivy::Result<Self> {
+        // No more than have the smallest arena each: `memory` counts, not the cores.
+        let threads = threads.min(arena / SMALL_ARENA).max(1);
         let options = IndexWriterOptions::builder()
             .num_worker_threads(threads)
-            .memory_budget_per_thread((arena / threads).max(SMALL_ARENA))
+            .memory_budget_per_thread((arena / threads).clamp(SMALL_ARENA, LARGE_ARENA))
             .num_merge_threads(1)
             .build();
         let writer: IndexWriter<LogDocument> = partition.index.writer_with_options(options)?;

@@ -2,56 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod support;
+
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use embedded::{Embedded, EmbeddedOptions, OpenError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use store::{Encoding, Store as _, document_id};
-
-const INDEX: &str = "logs-shop-default";
-
-fn open(dir: &Path) -> Embedded {
-    let options = EmbeddedOptions {
-        refresh_interval: Duration::from_millis(50),
-        ..EmbeddedOptions::default()
-    };
-    Embedded::open(dir, options).unwrap()
-}
-
-/// Posts documents, each with its id; answers the status of each.
-async fn create(store: &Embedded, documents: &[(String, Value)]) -> Vec<u64> {
-    let mut body = Vec::new();
-    for (id, document) in documents {
-        let action = json!({"create": {"_index": INDEX, "_id": id}});
-        body.extend_from_slice(format!("{action}\n{document}\n").as_bytes());
-    }
-    statuses(&post(store, body).await)
-}
-
-async fn post(store: &Embedded, body: Vec<u8>) -> Value {
-    let answer = store.bulk(body.into(), Encoding::Identity).await.unwrap();
-    assert_eq!(answer.status, 200, "{:?}", answer.body);
-    serde_json::from_slice(&answer.body).unwrap()
-}
-
-fn statuses(answer: &Value) -> Vec<u64> {
-    let items = answer["items"].as_array().unwrap().iter();
-    let results = items.map(|item| item.as_object().unwrap().values().next().unwrap());
-    results
-        .map(|result| result["status"].as_u64().unwrap())
-        .collect()
-}
-
-fn placed(stream: u64, offset: u64) -> (String, Value) {
-    let id = document_id(stream, offset, 7).to_string();
-    (
-        id,
-        json!({"@timestamp": "2026-11-25T00:00:00Z", "message": "m", "log.offset": offset}),
-    )
-}
+use support::{INDEX, age, create, days, open, placed, post, statuses, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_is_taken_once_over_restarts_and_partitions() {
@@ -127,34 +87,6 @@ async fn a_store_of_another_format_is_left_alone() {
     }
     std::fs::write(&file, current).unwrap();
     assert_eq!(create(&open(dir.path()), &[placed(1, 0)]).await, [409]);
-}
-
-/// Partitions by the time in their names, oldest first.
-fn days(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir.join("days")).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort_unstable();
-    names
-}
-
-/// As if the newest partition had begun so many days ago.
-fn age(dir: &Path, days_ago: i64) {
-    let newest = days(dir).pop().unwrap();
-    let began = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days_ago);
-    let name = began.strftime("%Y%m%dT%H%M%SZ").to_string();
-    std::fs::rename(dir.join("days").join(newest), dir.join("days").join(name)).unwrap();
-}
-
-/// Waits for what the store does beside requests.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(Duration::from_secs(60), async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -603,6 +535,66 @@ async fn calendar_days_follow_the_clock() {
         .as_array()
         .unwrap();
     assert_eq!(buckets.len(), 4);
+}
+
+/// Numbers as text, and an order by a percentile, as Grafana writes them.
+#[tokio::test(flavor = "multi_thread")]
+async fn terms_come_in_the_order_of_a_percentile() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // Service `s1` has few documents and is quick, `s4` has many and is slow; `idle` takes no time.
+    let mut documents: Vec<(String, Value)> = Vec::new();
+    for service in 1..5 {
+        for n in 0..service * 10 {
+            let took = service * 1_000 + n;
+            let document = json!({"service.name": format!("s{service}"), "took": took});
+            documents.push((format!("{service}-{n}"), document));
+        }
+    }
+    documents.push(("idle".to_owned(), json!({"service.name": "idle"})));
+    for part in documents.chunks(30) {
+        assert!(create(&store, part).await.iter().all(|it| *it == 201));
+    }
+    let ask = async |order: Value, size: u64, percents: Value| {
+        let took = json!({"percentiles": {"field": "took", "percents": percents}});
+        let terms = json!({"field": "service.name", "size": size, "order": order});
+        let aggs = json!({"2": {"terms": terms, "aggs": {"1": took}}});
+        store.search(INDEX, &json!({"size": 0, "aggs": aggs})).await
+    };
+    for (order, size, expected, others) in [
+        (json!({"1[95.0]": "desc"}), 2, json!(["s4", "s3"]), 31),
+        (json!({"1[95.0]": "asc"}), 2, json!(["s1", "s2"]), 71),
+        (
+            json!({"1.50": "desc"}),
+            9,
+            json!(["s4", "s3", "s2", "s1", "idle"]),
+            0,
+        ),
+        (
+            json!([{"1.50": "asc"}]),
+            4,
+            json!(["s1", "s2", "s3", "s4"]),
+            1,
+        ),
+    ] {
+        let answer = ask(order.clone(), size, json!(["50", "95.0"])).await;
+        let terms = answer.unwrap()["aggregations"]["2"].take();
+        let buckets = terms["buckets"].as_array().unwrap().iter();
+        let keys: Value = buckets.map(|bucket| bucket["key"].clone()).collect();
+        assert_eq!(keys, expected, "{order}");
+        assert_eq!(terms["sum_other_doc_count"], others, "{order}");
+    }
+    let answer = ask(json!({"1[95.0]": "desc"}), 1, json!([95]))
+        .await
+        .unwrap();
+    let first = &answer["aggregations"]["2"]["buckets"][0];
+    assert_eq!(first["doc_count"], 40);
+    let slow = first["1"]["values"]["95.0"].as_f64().unwrap();
+    assert!((3_900.0..4_200.0).contains(&slow), "{slow}");
+    let refused = ask(json!({"1[90.0]": "desc"}), 1, json!([95])).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.status(), Some(400), "{refused}");
+    assert!(refused.to_string().contains("[1.90.0]"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //!
 //! tantivy does the counting. What it lacks is put together here: `filters`, `range` and `missing`
 //! are several of its filters, `top_hits` is one search for each bucket, months and their like are
-//! counted by their numbers.
+//! counted by their numbers, an order by a percentile is made of more buckets than are shown.
 
 use std::sync::Arc;
 
@@ -34,6 +34,10 @@ const MAX_OFFSET_MS: i64 = 1_000 * 366 * 86_400_000;
 const FURTHEST_BUCKET: f64 = (1_u64 << 57) as f64;
 /// Candidates that each segment hands in for `terms`: more make counts exact.
 const SEGMENT_TERMS: u64 = 2_000;
+/// Terms, those with the most documents, of which a percentile finds the first.
+const PERCENTILE_TERMS: u64 = 10_000;
+/// Percentiles where a request names none.
+const PERCENTS: [f64; 7] = [1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0];
 
 /// A filter within tantivy's aggregations; holds a query that was compiled before.
 #[derive(Serialize, Deserialize)]
@@ -95,6 +99,7 @@ enum PlanKind {
     },
     Terms {
         field: String,
+        order: Option<PercentileOrder>,
     },
     /// One filter, under its own name.
     Filter {
@@ -109,6 +114,53 @@ enum PlanKind {
     TopHits {
         body: Value,
     },
+}
+
+/// An order of `terms` that tantivy has not: by a percentile of each bucket.
+#[derive(Debug)]
+struct PercentileOrder {
+    /// The aggregation below the terms.
+    metric: String,
+    percent: f64,
+    is_rising: bool,
+    /// Buckets that stay.
+    size: usize,
+}
+
+impl PercentileOrder {
+    /// Sorts the buckets of an answer; those behind the last are counted among the others.
+    fn apply(&self, found: &mut Value) {
+        let Some(buckets) = found.get_mut("buckets").and_then(Value::as_array_mut) else {
+            return;
+        };
+        buckets.sort_by(|a, b| match (self.value(a), self.value(b)) {
+            (Some(a), Some(b)) if self.is_rising => a.total_cmp(&b),
+            (Some(a), Some(b)) => b.total_cmp(&a),
+            // Those without a value are last either way.
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        });
+        let count = |bucket: &Value| bucket["doc_count"].as_u64().unwrap_or(0);
+        let others: u64 = buckets.iter().skip(self.size).map(count).sum();
+        buckets.truncate(self.size);
+        let others = others + found["sum_other_doc_count"].as_u64().unwrap_or(0);
+        found["sum_other_doc_count"] = others.into();
+    }
+
+    fn value(&self, bucket: &Value) -> Option<f64> {
+        match &bucket[self.metric.as_str()]["values"] {
+            Value::Object(values) => {
+                let mut values = values.iter();
+                let found = values.find(|(name, _)| name.parse::<f64>() == Ok(self.percent));
+                found?.1.as_f64()
+            }
+            Value::Array(values) => {
+                let mut values = values.iter();
+                let found = values.find(|entry| entry["key"].as_f64() == Some(self.percent));
+                found?["value"].as_f64()
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What the keys of a date histogram are to tantivy.
@@ -240,10 +292,14 @@ fn one(
             let mut given = json!({"field": column(&field)});
             for key in ["percents", "keyed", "sigma"] {
                 if let Some(value) = body.get(key) {
-                    given[key] = value.clone();
+                    given[key] = as_numbers(value);
                 }
             }
-            if let Some(missing) = body.get("missing").and_then(Value::as_f64) {
+            let missing = body.get("missing").and_then(|missing| match kind {
+                "cardinality" => missing.as_f64(),
+                _ => as_numbers(missing).as_f64(),
+            });
+            if let Some(missing) = missing {
                 given["missing"] = missing.into();
             }
             put(name, json!({kind: given}), below)?;
@@ -261,16 +317,26 @@ fn one(
                     given[key] = value.clone();
                 }
             }
+            let mut by_percentile = None;
             let order = list(body.get("order"));
             if let Some(order) = order.first().and_then(|order| order.as_object()) {
-                let order = order.iter().map(|(key, direction)| {
-                    let key = if key == "_term" { "_key" } else { key.as_str() };
-                    (key.to_owned(), direction.clone())
-                });
-                given["order"] = Value::Object(order.collect());
+                let order = order
+                    .iter()
+                    .map(|(key, to)| (order_target(key), to.clone()));
+                let order: Map<String, Value> = order.collect();
+                by_percentile = percentile_order(name, &order, &below, size)?;
+                if by_percentile.is_some() {
+                    given["size"] = PERCENTILE_TERMS.into();
+                    given["segment_size"] = PERCENTILE_TERMS.into();
+                } else {
+                    given["order"] = Value::Object(order);
+                }
             }
             put(name, json!({"terms": given}), below)?;
-            Ok(PlanKind::Terms { field })
+            Ok(PlanKind::Terms {
+                field,
+                order: by_percentile,
+            })
         }
         "histogram" => {
             let field = field()?;
@@ -390,6 +456,61 @@ fn one(
         }
         "top_hits" => Ok(PlanKind::TopHits { body: body.clone() }),
         other => error(format!("unknown aggregation type [{other}]")),
+    }
+}
+
+/// Numbers that are written as text, as Grafana writes them, as numbers.
+fn as_numbers(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text
+            .trim()
+            .parse::<f64>()
+            .map_or_else(|_| value.clone(), |number| json!(number)),
+        Value::Array(values) => values.iter().map(as_numbers).collect(),
+        _ => value.clone(),
+    }
+}
+
+/// What `terms` are ordered by, as tantivy writes it: `1[95.0]` is `1.95.0`.
+fn order_target(key: &str) -> String {
+    let of_metric = key.strip_suffix(']').and_then(|rest| rest.split_once('['));
+    match of_metric {
+        Some((metric, property)) => format!("{metric}.{property}"),
+        None if key == "_term" => "_key".to_owned(),
+        None => key.to_owned(),
+    }
+}
+
+/// The order of `terms` when it is one by a percentile; `below` is what is counted in each bucket.
+fn percentile_order(
+    name: &str,
+    order: &Map<String, Value>,
+    below: &Aggregations,
+    size: u64,
+) -> Result<Option<PercentileOrder>, QueryError> {
+    let mut targets = order.iter();
+    let (Some((target, direction)), None) = (targets.next(), targets.next()) else {
+        return Ok(None);
+    };
+    let (metric, percent) = target.split_once('.').unwrap_or((target.as_str(), ""));
+    let asked = match below.get(metric).map(|metric| &metric.agg) {
+        Some(AggregationVariants::Percentiles(asked)) => asked,
+        _ => return Ok(None),
+    };
+    let known = asked.percents.as_deref().unwrap_or(&PERCENTS);
+    let percent = percent.parse::<f64>().ok();
+    match percent.filter(|percent| known.contains(percent)) {
+        Some(percent) => Ok(Some(PercentileOrder {
+            metric: metric.to_owned(),
+            percent,
+            is_rising: direction
+                .as_str()
+                .is_some_and(|direction| direction.eq_ignore_ascii_case("asc")),
+            size: usize::try_from(size).unwrap_or(usize::MAX),
+        })),
+        None => error(format!(
+            "[{name}] cannot be ordered by [{target}]: give one of the percentiles of [{metric}]"
+        )),
     }
 }
 
@@ -773,7 +894,10 @@ fn level_answer(
                 }
                 buckets_value(list, *is_keyed)
             }
-            PlanKind::Terms { field } => {
+            PlanKind::Terms { field, order } => {
+                if let Some(order) = order {
+                    order.apply(&mut found);
+                }
                 for entry in entries(&mut found) {
                     let key = entry["key"].clone();
                     path.push(json!({"term": {field.as_str(): {"value": key}}}));

@@ -161,22 +161,22 @@ impl Stored {
         hit
     }
 
-    /// `fields` and `docvalue_fields` of a request.
+    /// `fields` and `docvalue_fields` of a request: each field once, also where both name it.
     pub(crate) fn fields(&self, wanted: &[&Value]) -> Value {
-        let mut out = Map::new();
+        let patterns: Vec<&str> = wanted
+            .iter()
+            .filter_map(|entry| entry.as_str().or_else(|| entry["field"].as_str()))
+            .collect();
         let mut flat = Vec::new();
         flatten("", &self.source, &mut flat);
-        for entry in wanted {
-            let Some(pattern) = entry.as_str().or_else(|| entry["field"].as_str()) else {
+        let mut out = Map::new();
+        for (path, value) in flat {
+            if !patterns.iter().any(|it| matches_pattern(it, &path)) {
                 continue;
-            };
-            for (path, value) in &flat {
-                if matches_pattern(pattern, path) {
-                    let slot = out.entry(path.clone()).or_insert_with(|| json!([]));
-                    if let Some(list) = slot.as_array_mut() {
-                        list.push((*value).clone());
-                    }
-                }
+            }
+            let slot = out.entry(path).or_insert_with(|| json!([]));
+            if let Some(list) = slot.as_array_mut() {
+                list.push(value.clone());
             }
         }
         Value::Object(out)
@@ -237,5 +237,22 @@ mod tests {
             json!({"a": {"b": 1, "c": 2}}),
         );
         check(json!(["x"]), json!({}));
+    }
+
+    #[test]
+    fn a_field_that_is_asked_for_twice_is_there_once() {
+        let stored = Stored {
+            index: "logs-a".to_owned(),
+            id: "1".to_owned(),
+            source: json!({"@timestamp": "t", "tags": ["a", "b"], "http": {"status": 200}}),
+        };
+        let wanted = [
+            json!({"field": "@timestamp", "format": "strict_date_optional_time_nanos"}),
+            json!("@timestamp"),
+            json!("t*"),
+        ];
+        let wanted: Vec<&Value> = wanted.iter().collect();
+        let expected = json!({"@timestamp": ["t"], "tags": ["a", "b"]});
+        assert_eq!(stored.fields(&wanted), expected);
     }
 }

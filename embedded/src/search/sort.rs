@@ -14,7 +14,7 @@ use tantivy::columnar::{Cardinality, Column, ColumnType, StrColumn};
 use tantivy::{DocId, SegmentReader, u64_to_f64, u64_to_i64};
 
 use super::dates;
-use super::query::{QueryError, error, only_entry, scalar_text};
+use super::query::{QueryError, error, scalar_text};
 use crate::field_table::{Kind, kind_of};
 use crate::schema::column;
 
@@ -59,28 +59,34 @@ pub(crate) fn parse(sort: &Value) -> Result<Vec<SortKey>, QueryError> {
     };
     let mut keys = Vec::new();
     for entry in entries {
-        let (field, options) = match entry {
-            Value::String(field) => (field.as_str(), &Value::Null),
-            _ => match only_entry(entry) {
-                Some(entry) => entry,
-                None => return error("a sort is a field, or {field: {order: …}}"),
-            },
-        };
-        let order = options.as_str().or_else(|| options["order"].as_str());
-        if field == "_score" {
-            continue;
+        match entry {
+            Value::String(field) => keys.extend(key(field, &Value::Null)),
+            // Grafana names all fields in one object.
+            Value::Object(fields) if !fields.is_empty() => {
+                keys.extend(
+                    fields
+                        .iter()
+                        .filter_map(|(field, options)| key(field, options)),
+                );
+            }
+            _ => return error("a sort is a field, or {field: {order: …}}"),
         }
-        keys.push(SortKey {
-            field: field.strip_suffix(".keyword").unwrap_or(field).to_owned(),
-            is_descending: order.is_some_and(|order| order.eq_ignore_ascii_case("desc")),
-            is_missing_first: options["missing"].as_str() == Some("_first"),
-            has_format: options["format"].is_string(),
-        });
     }
     if keys.len() > MAX_KEYS {
         return error(format!("a sort takes {MAX_KEYS} fields at most"));
     }
     Ok(keys)
+}
+
+/// One field of a sort; none for `_score`.
+fn key(field: &str, options: &Value) -> Option<SortKey> {
+    let order = options.as_str().or_else(|| options["order"].as_str());
+    (field != "_score").then(|| SortKey {
+        field: field.strip_suffix(".keyword").unwrap_or(field).to_owned(),
+        is_descending: order.is_some_and(|order| order.eq_ignore_ascii_case("desc")),
+        is_missing_first: options["missing"].as_str() == Some("_first"),
+        has_format: options["format"].is_string(),
+    })
 }
 
 impl SortKey {
@@ -463,4 +469,34 @@ fn value(sort: &SortKey, column: &KeyColumn, doc: DocId) -> tantivy::Result<Sort
         return Ok(SortValue::Text(found));
     }
     Ok(SortValue::Missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorts_are_read_in_every_form() {
+        let read = |sort: Value| -> Vec<(String, bool)> {
+            let keys = parse(&sort).unwrap().into_iter();
+            keys.map(|key| (key.field, key.is_descending)).collect()
+        };
+        let time = |is_descending: bool| ("@timestamp".to_owned(), is_descending);
+        let document = ("_doc".to_owned(), true);
+        assert_eq!(read(json!("@timestamp")), [time(false)]);
+        assert_eq!(read(json!({"@timestamp": "desc"})), [time(true)]);
+        let two = [
+            json!([{"@timestamp": {"order": "desc"}}, {"_doc": "DESC"}, "_score"]),
+            json!({
+                "@timestamp": {"order": "desc", "unmapped_type": "boolean"},
+                "_doc": {"order": "desc"},
+            }),
+        ];
+        for sort in two {
+            assert_eq!(read(sort), [time(true), document.clone()]);
+        }
+        for sort in [json!([{}]), json!(5), json!(["a", "b", "c", "d", "e"])] {
+            assert!(parse(&sort).is_err(), "{sort}");
+        }
+    }
 }
