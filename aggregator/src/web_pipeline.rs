@@ -76,33 +76,39 @@ impl WebPipeline {
 /// A line as a program would log it in JSON: the rules and the recogniser of JSON take it from
 /// there. What is ours comes first, so that nothing of `meta` can take its place. The lines of a
 /// request lie behind each other in a stream that is theirs alone.
+///
+/// A request that is sent again gives its lines their places and ids again: the time takes as many
+/// bytes whatever it is, and is no part of an id when it is not the sender's.
 fn raw_line(line: LogLine, stream: u64, offset: u64) -> RawLine {
+    const TIME: &str = "@timestamp";
     let time = jiff::Timestamp::from_nanosecond(i128::from(line.time_ns))
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let mut text = String::from("{");
     let ours = [
-        ("@timestamp", Value::from(time.to_string())),
-        ("log.level", line.level.into()),
+        ("log.level", Value::from(line.level)),
         ("service.name", line.service.into()),
         ("message", line.message.into()),
     ];
-    let meta = line.meta.into_iter();
-    let meta = meta.filter(|(name, _)| !ours.iter().any(|(ours, _)| ours == name));
-    let meta: Vec<(String, Value)> = meta.collect();
+    let is_ours = |name: &str| name == TIME || ours.iter().any(|(ours, _)| *ours == name);
+    let meta: Vec<(String, Value)> = line
+        .meta
+        .into_iter()
+        .filter(|(name, _)| !is_ours(name))
+        .collect();
     let all = ours
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .chain(meta);
-    for (number, (name, value)) in all.enumerate() {
-        if number > 0 {
-            text.push(',');
-        }
-        text.push_str(&Value::from(name).to_string());
-        text.push(':');
-        text.push_str(&value.to_string());
+        .map(|(name, value)| (*name, value))
+        .chain(meta.iter().map(|(name, value)| (name.as_str(), value)));
+    let mut said = String::new();
+    for (name, value) in all {
+        said.push(',');
+        said.push_str(&Value::from(name).to_string());
+        said.push(':');
+        said.push_str(&value.to_string());
     }
-    text.push('}');
-    let hash = xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as u32;
+    said.push('}');
+    let text = format!("{{\"{TIME}\":\"{time:.9}\"{said}");
+    let identity = if line.is_timed { &text } else { &said };
+    let hash = xxhash_rust::xxh3::xxh3_64(identity.as_bytes()) as u32;
     RawLine {
         time_ns: line.time_ns,
         place: LinePlace {
@@ -281,6 +287,7 @@ mod tests {
             message: "cannot \"pay\"\nat once".into(),
             meta: meta.as_object().cloned().unwrap(),
             time_ns: 1_795_600_800_000_000_001,
+            is_timed: true,
         });
         assert_eq!(document["@timestamp"], "2026-11-25T10:00:00.000000001Z");
         assert_eq!(document["message"], "cannot \"pay\"\nat once");
@@ -288,6 +295,30 @@ mod tests {
         assert_eq!(document["service"]["name"], "shop");
         assert_eq!(document["trace"]["id"], "abc");
         assert_eq!(document["attributes"]["orderId"], 7);
+    }
+
+    #[test]
+    fn a_line_that_is_sent_again_has_its_place_and_id_again() {
+        let line = |message: &str, time_ns: i64, is_timed: bool| {
+            let line = LogLine {
+                service: "shop".into(),
+                level: "info",
+                message: message.into(),
+                meta: Map::new(),
+                time_ns,
+                is_timed,
+            };
+            let raw = raw_line(line, 7, 40);
+            (raw.place.length, raw.id.to_string())
+        };
+        let (early, late) = (1_795_600_800_000_000_000, 1_795_600_800_120_000_001);
+        assert_eq!(line("m", early, false), line("m", late, false));
+        let (length, id) = line("m", early, true);
+        assert_eq!((length, id.clone()), line("m", early, true));
+        for other in [line("m", late, true), line("n", early, true)] {
+            assert_eq!(other.0, length);
+            assert_ne!(other.1, id);
+        }
     }
 
     #[test]

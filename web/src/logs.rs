@@ -285,8 +285,10 @@ fn line(value: Value, now: jiff::Timestamp) -> Result<LogLine, Problem> {
         Some(Value::Object(meta)) => meta,
         Some(_) => return Err(Problem::field("meta", "`meta` must be an object")),
     };
-    let time_ns = match object.remove("timestamp") {
-        None | Some(Value::Null) => now.as_nanosecond(),
+    let timestamp = object.remove("timestamp").filter(|value| !value.is_null());
+    let is_timed = timestamp.is_some();
+    let time_ns = match timestamp {
+        None => now.as_nanosecond(),
         Some(value) => time(&value).ok_or_else(|| {
             Problem::field(
                 "timestamp",
@@ -306,6 +308,7 @@ fn line(value: Value, now: jiff::Timestamp) -> Result<LogLine, Problem> {
         message,
         meta,
         time_ns: i64::try_from(time_ns).unwrap_or(i64::MAX),
+        is_timed,
     })
 }
 
@@ -365,9 +368,13 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            (good.level, good.time_ns),
-            ("warn", 1_795_600_800_000_000_001)
+            (good.level, good.time_ns, good.is_timed),
+            ("warn", 1_795_600_800_000_000_001, true)
         );
+        let untimed = read(json!({
+            "service": "s", "level": "info", "message": "m", "timestamp": null, "meta": null,
+        }));
+        assert!(!untimed.unwrap().is_timed);
         for (value, field) in [
             (json!({"level": "info", "message": "m"}), "service"),
             (

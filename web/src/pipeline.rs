@@ -16,6 +16,8 @@ pub struct LogLine {
     pub meta: Map<String, Value>,
     /// When it was written, nanoseconds since the epoch.
     pub time_ns: i64,
+    /// Whether its sender says so; else it is when the line came.
+    pub is_timed: bool,
 }
 
 /// Why lines were not taken. Nothing of them is certain to be kept then.
