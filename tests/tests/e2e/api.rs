@@ -8,76 +8,15 @@ use std::time::{Duration, Instant};
 use bench::container_log::Iostream;
 use serde_json::{Value, json};
 use tests::{
-    aggregator::{Aggregator, AggregatorSetup},
+    aggregator::Aggregator,
     http::Http,
-    process::free_port,
     proxy::{Fault, Proxy},
     scene::Scene,
-    scratch::Scratch,
     server::Server,
     wait,
 };
 
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Lines of the two services of [`fill`].
-const LINES: usize = 240;
-
-/// Sends the lines of two services, and waits until the store has them.
-fn fill(http: &Http) {
-    let now = wall_ms();
-    let batch: Vec<Value> = (0..LINES)
-        .map(|n| {
-            let service = if n % 3 == 0 { "checkout" } else { "cart" };
-            let level = if n % 10 == 0 { "error" } else { "info" };
-            json!({
-                "service": service, "level": level, "message": format!("order {n} took {}ms", n * 7),
-                "meta": {"orderId": n, "url.path": format!("/orders/{}", n % 4)},
-                // Four lines each share a time: paging must not lose any of them.
-                "timestamp": now - 600_000 + (n as u64 / 4) * 1000,
-            })
-        })
-        .collect();
-    let reply = http.json("POST", "/api/v1/logs", &json!(batch)).unwrap();
-    assert_eq!(reply["accepted"], LINES);
-    wait::until(LIMIT, "the lines to be found", || {
-        let count = http.get_json("/api/v1/count?from=1h").ok()?;
-        (count["count"].as_u64()? >= LINES as u64).then_some(())
-    })
-    .unwrap();
-}
-
-fn wall_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    u64::try_from(since.unwrap().as_millis()).unwrap()
-}
-
-/// An aggregator that searches its own documents only, as the store is shared.
-fn setup(scene: &Scene, more: &str) -> AggregatorSetup {
-    let index = format!("logs-*-{}", scene.namespace());
-    scene
-        .aggregator_setup()
-        .with("web", &format!("{{index: '{index}'{more}}}"))
-        .elasticsearch("template", "{refresh_interval: 1s}")
-}
-
-/// An aggregator with the lines of [`fill`] in the store.
-fn lines_of(name: &str, more: &str) -> (Scene, Aggregator) {
-    let scene = Scene::new(name, Server::shared().unwrap()).unwrap();
-    let setup = setup(&scene, more);
-    let aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
-    fill(&aggregator.http());
-    (scene, aggregator)
-}
-
-/// An aggregator with a store of its own, and with the lines of [`fill`] in it.
-fn embedded_lines_of(name: &str) -> (Scratch, Aggregator) {
-    let scratch = Scratch::new(name).unwrap();
-    let setup = AggregatorSetup::embedded("default");
-    let aggregator = Aggregator::start(&scratch.path().join("aggregator"), &setup).unwrap();
-    fill(&aggregator.http());
-    (scratch, aggregator)
-}
+use crate::lines::{LIMIT, LINES, embedded_lines_of, fill, lines_of, setup};
 
 fn ids(page: &Value) -> Vec<String> {
     let hits = page["hits"].as_array().unwrap();
@@ -169,6 +108,20 @@ fn check_pages_and_counts(http: &Http) {
     let values = &table["rows"][1]["values"];
     assert_eq!(values[0], LINES / 3);
     assert_eq!(values[1].as_f64(), Some(LINES as f64 - 3.0));
+    for (order, first) in [
+        ("count", "cart"),
+        ("avg:cost", "checkout"),
+        ("p95:cost", "checkout"),
+    ] {
+        let table = http
+            .get_json(&format!(
+                "/api/v1/aggregate?{range}&by=service&metrics=count,avg:cost,p95:cost&order={order}&size=1"
+            ))
+            .unwrap();
+        assert_eq!(table["rows"][0]["key"], json!([first]), "{order}");
+        let others = LINES - table["rows"][0]["count"].as_u64().unwrap() as usize;
+        assert_eq!(table["other"], others, "{order}");
+    }
     let patterns = http.get_json(&format!("/api/v1/patterns?{range}")).unwrap();
     assert_eq!(patterns["patterns"][0]["pattern"], "order <*> took <*>");
     assert_eq!(patterns["patterns"][0]["count"], LINES);
@@ -374,57 +327,6 @@ fn mistakes_are_named_with_their_place() {
     }
 }
 
-/// Sent again under the same key, lines are there once; killed at once after the answer, too.
-#[test]
-fn lines_that_were_accepted_are_there_once() {
-    let scene = Scene::new("apiingest", Server::shared().unwrap()).unwrap();
-    let mut aggregator = Aggregator::start(&scene.dir("aggregator"), &setup(&scene, "")).unwrap();
-    let send = |http: &Http| {
-        let lines: String = (0..50)
-            .map(|n| {
-                format!("{{\"service\":\"s\",\"level\":\"ERROR\",\"message\":\"line {n}\"}}\n")
-            })
-            .collect();
-        post_with_key(http, "key-1", &lines)
-    };
-    assert_eq!(send(&aggregator.http()), 202);
-    aggregator.kill().unwrap();
-    aggregator.start_again().unwrap();
-    let http = aggregator.http();
-    let count = || http.get_json("/api/v1/count?from=1h&q=level:error").ok()?["count"].as_u64();
-    wait::until(LIMIT, "the lines to be found", || {
-        (count()? == 50).then_some(())
-    })
-    .unwrap();
-    let stats = http.get_json("/api/v1/logs/stats").unwrap();
-    assert_eq!(
-        (&stats["total"], &stats["errors"]),
-        (&json!(50), &json!(50))
-    );
-    let errors = http.get_json("/api/v1/logs/errors/s?limit=10").unwrap();
-    assert_eq!(errors["items"].as_array().unwrap().len(), 10);
-    assert_eq!(errors["total"], 50);
-    let services = http.get_json("/api/v1/logs/services").unwrap();
-    assert_eq!(services["services"][0]["service"], "s");
-}
-
-/// Posts NDJSON under an idempotency key; the status.
-fn post_with_key(http: &Http, key: &str, body: &str) -> u16 {
-    let address = http.url().replace("http://", "");
-    let mut stream = TcpStream::connect(&address).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let head = format!(
-        "POST /api/v1/logs HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-ndjson\r\n\
-         idempotency-key: {key}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body.as_bytes()).unwrap();
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).unwrap();
-    line.split(' ').nth(1).unwrap().parse().unwrap()
-}
-
 /// A line of a container shows in the tail within a second of being written.
 #[test]
 fn a_line_shows_in_the_tail_within_a_second() {
@@ -471,242 +373,6 @@ fn a_line_shows_in_the_tail_within_a_second() {
     );
 }
 
-#[test]
-fn saved_searches_and_grafana_work_together() {
-    let (scene, aggregator) = lines_of("apisaved", "");
-    let index = format!("logs-*-{}", scene.namespace());
-    check_saved_searches_and_grafana(&aggregator, &index);
-}
-
-#[test]
-fn saved_searches_and_grafana_work_over_an_embedded_store() {
-    let (_scratch, aggregator) = embedded_lines_of("apiembsaved");
-    check_saved_searches_and_grafana(&aggregator, "_all");
-}
-
-/// Over the lines of [`fill`]; `index` is the name that a data source is set up with.
-fn check_saved_searches_and_grafana(aggregator: &Aggregator, index: &str) {
-    let http = aggregator.http();
-    let path = "/api/v1/saved-searches";
-    let name = format!("errors of {}", aggregator.port());
-    let body = json!({"name": name, "body": {"q": "level:error", "columns": ["message"]}});
-    let made = http.json("POST", path, &body).unwrap();
-    let id = made["id"].as_str().unwrap();
-    let one = format!("{path}/{id}");
-    assert_eq!(http.get_json(&one).unwrap()["body"], body["body"]);
-    let changed = json!({"name": name, "body": {"q": "level:error order"}, "version": 1});
-    assert_eq!(http.json("PUT", &one, &changed).unwrap()["version"], 2);
-    let stale = http
-        .send(
-            "PUT",
-            &one,
-            "application/json",
-            changed.to_string().into_bytes(),
-        )
-        .unwrap();
-    assert_eq!(stale.status, 409);
-
-    let to = wall_ms() + 1000;
-    let range = json!({"from": to - 3_600_000, "to": to});
-    let asked = json!({"range": range, "targets": [
-        {"target": "log_count"}, {"target": "error_by_service"}, {"target": name},
-        {"target": "log_by_service", "type": "table"},
-    ]});
-    let series = http.json("POST", "/api/v1/grafana/query", &asked).unwrap();
-    let sum = |idx: usize| -> u64 {
-        let points = series[idx]["datapoints"].as_array().unwrap();
-        points.iter().map(|point| point[0].as_u64().unwrap()).sum()
-    };
-    let errors = LINES.div_ceil(10) as u64;
-    assert_eq!(sum(0), LINES as u64);
-    assert_eq!(
-        (series[1]["target"].as_str(), sum(1) + sum(2)),
-        (Some("cart"), errors)
-    );
-    assert_eq!(
-        (series[3]["target"].as_str(), sum(3)),
-        (Some(name.as_str()), errors)
-    );
-    assert_eq!(
-        series[4]["rows"],
-        json!([["cart", LINES - LINES / 3], ["checkout", LINES / 3]])
-    );
-    let names = http
-        .json("POST", "/api/v1/grafana/search", &json!({}))
-        .unwrap();
-    assert!(names.as_array().unwrap().contains(&json!(name)));
-
-    let gone = http
-        .send("DELETE", &one, "application/json", Vec::new())
-        .unwrap();
-    assert_eq!(gone.status, 204);
-    assert_eq!(http.get(&one).unwrap().status, 404);
-    let left = http.get_json(path).unwrap();
-    assert!(
-        left["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|item| item["id"] != id)
-    );
-
-    // What Grafana's Elasticsearch data source asks.
-    let head =
-        json!({"search_type": "query_then_fetch", "ignore_unavailable": true, "index": "logs-*"});
-    let search = json!({
-        "size": 0,
-        "query": {"bool": {"filter": [
-            {"range": {"@timestamp": {"gte": to - 3_600_000, "lte": to, "format": "epoch_millis"}}},
-            {"query_string": {"analyze_wildcard": true, "query": "*"}},
-        ]}},
-        "aggs": {"2": {"date_histogram": {"field": "@timestamp", "fixed_interval": "1m", "min_doc_count": 0,
-            "extended_bounds": {"min": to - 3_600_000, "max": to}, "format": "epoch_millis"}, "aggs": {}}},
-    });
-    let ndjson = format!("{head}\n{search}\n");
-    let reply = http
-        .send(
-            "POST",
-            "/es/_msearch",
-            "application/x-ndjson",
-            ndjson.into_bytes(),
-        )
-        .unwrap();
-    let buckets = reply.json()["responses"][0]["aggregations"]["2"]["buckets"].clone();
-    let counted: u64 = buckets
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["doc_count"].as_u64().unwrap())
-        .sum();
-    assert_eq!(counted, LINES as u64, "{}", reply.text());
-    let caps = http
-        .get_json(&format!("/es/{index}/_field_caps?fields=log.level"))
-        .unwrap();
-    assert!(caps["fields"]["log.level"]["keyword"].is_object(), "{caps}");
-}
-
-/// Users see their namespaces only, whatever they ask, and writes need a role.
-#[test]
-fn users_see_what_is_theirs() {
-    let mut scene = Scene::new("apiusers", Server::shared().unwrap()).unwrap();
-    for namespace in ["shop", "secret"] {
-        let mut made = scene.kubelet.container(namespace, "web-1", "web").unwrap();
-        for n in 0..5 {
-            made.log
-                .line(Iostream::Stdout, format!("{namespace} {n}").as_bytes())
-                .unwrap();
-        }
-    }
-    let users = scene.dir("users");
-    let mut aggregator = Aggregator::prepare(
-        &scene.dir("aggregator"),
-        &setup(
-            &scene,
-            &format!(", auth: users, users_file: '{}'", users.display()),
-        ),
-    )
-    .unwrap();
-    let (shop, shop_secret) = new_token(&aggregator);
-    let (all, all_secret) = new_token(&aggregator);
-    std::fs::write(
-        &users,
-        format!("shop:viewer:shop:{shop_secret}\nall:admin:*:{all_secret}\n"),
-    )
-    .unwrap();
-    aggregator.start_again().unwrap();
-    let _agent = scene.start_agent(&aggregator.url()).unwrap();
-    let get = |token: &str, path: &str| ask(&aggregator.http(), token, "GET", path, "");
-    wait::until(LIMIT, "the lines to be found", || {
-        let (_, found) = get(&all, "/api/v1/count?from=1h");
-        (found["count"].as_u64()? == 10).then_some(())
-    })
-    .unwrap();
-    assert_eq!(get(&shop, "/api/v1/count?from=1h").1["count"], 5);
-    assert_eq!(get(&shop, "/api/v1/count?from=1h&q=secret").1["count"], 0);
-    assert_eq!(
-        get(&shop, "/api/v1/search?from=1h&q=namespace:secret").1["total"]["value"],
-        0
-    );
-    let values = get(&shop, "/api/v1/fields/namespace/values?from=1h").1;
-    assert_eq!(values["values"], json!([{"value": "shop", "count": 5}]));
-    assert_eq!(get(&shop, "/es/_search").1["hits"]["total"]["value"], 5);
-    let (_, secret) = get(&all, "/api/v1/search?from=1h&q=namespace:secret");
-    let id = secret["hits"][0]["id"].as_str().unwrap();
-    assert_eq!(get(&shop, &format!("/api/v1/context?id={id}")).0, 404);
-    let global = json!({"size": 0, "aggs": {"a": {"global": {}}}}).to_string();
-    assert_eq!(
-        ask(&aggregator.http(), &shop, "POST", "/es/_search", &global).0,
-        400
-    );
-    let object = json!({"name": "x", "body": {}}).to_string();
-    assert_eq!(
-        ask(
-            &aggregator.http(),
-            &shop,
-            "POST",
-            "/api/v1/dashboards",
-            &object
-        )
-        .0,
-        403
-    );
-    assert_eq!(get("wrong", "/api/v1/me").0, 401);
-    assert_eq!(get(&shop, "/api/v1/me").1["namespaces"], json!(["shop"]));
-}
-
-/// A token, and the secret of its line in a users file.
-pub(crate) fn new_token(aggregator: &Aggregator) -> (String, String) {
-    let made = aggregator.command(&["users", "token"]).unwrap();
-    let text = String::from_utf8(made.stdout).unwrap();
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key));
-        line.unwrap().trim().to_owned()
-    };
-    (value("token:"), value("secret:"))
-}
-
-/// A request with a bearer token; status and JSON.
-pub(crate) fn ask(http: &Http, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let address = http.url().replace("http://", "");
-    let mut stream = TcpStream::connect(&address).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let head = format!(
-        "{method} {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
-}
-
-#[test]
-fn everybody_s_logs_are_not_shown_to_the_network() {
-    let scene = Scene::new("apiopen", Server::shared().unwrap()).unwrap();
-    let aggregator =
-        Aggregator::prepare(&scene.dir("aggregator"), &setup(&scene, ", auth: none")).unwrap();
-    let path = aggregator.config_path();
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(
-        &path,
-        text.replace("listen: 127.0.0.1:", "listen: 0.0.0.0:"),
-    )
-    .unwrap();
-    let config = path.display().to_string();
-    let checked = aggregator
-        .command(&["--check", "--config", &config])
-        .unwrap();
-    assert!(!checked.status.success());
-    let said = String::from_utf8(checked.stderr).unwrap();
-    assert!(
-        said.contains("web.auth") && said.contains("users"),
-        "{said}"
-    );
-}
-
 /// A store that does not answer keeps nobody for longer than `web.timeout`, and a place in it only as
 /// long as somebody waits.
 #[test]
@@ -748,36 +414,6 @@ fn a_query_ends_with_its_time_and_with_its_client() {
         (count["count"] == LINES).then_some(())
     })
     .unwrap();
-}
-
-#[test]
-fn lines_may_have_an_address_of_their_own() {
-    let scratch = Scratch::new("apiintake").unwrap();
-    let port = free_port().unwrap();
-    let setup =
-        AggregatorSetup::embedded("default").with("ingest_listen", &format!("127.0.0.1:{port}"));
-    let aggregator = Aggregator::start(&scratch.path().join("aggregator"), &setup).unwrap();
-    let (http, intake) = (aggregator.http(), Http::local(port));
-    let line = json!({"service": "s", "level": "info", "message": "m"});
-    let taken = intake.json("POST", "/api/v1/logs", &line).unwrap();
-    assert_eq!(taken["accepted"], 1);
-    wait::until(LIMIT, "the line to be found", || {
-        let count = http.get_json("/api/v1/count?from=1h").ok()?;
-        (count["count"] == 1).then_some(())
-    })
-    .unwrap();
-    for path in ["/", "/api/v1/search?from=1h", "/es/_search"] {
-        assert_eq!(http.get(path).unwrap().status, 200, "{path}");
-        assert_eq!(intake.get(path).unwrap().status, 404, "{path}");
-    }
-    let batch = |to: &Http| {
-        let kind = "application/octet-stream";
-        to.send("POST", "/v1/batch", kind, b"none".to_vec())
-    };
-    assert_eq!(batch(&http).unwrap().status, 404);
-    let refused = batch(&intake).unwrap();
-    // What it says of the bytes is not the point.
-    assert_ne!(refused.status, 404, "{}", refused.text());
 }
 
 /// Requests made from the API's own document, good and bad, get answers that fit it.

@@ -4,15 +4,21 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod access;
 mod api;
 mod bad_input;
 mod books;
 mod conflicts;
 mod elasticsearch;
 mod embedded;
+mod es_api;
+mod es_panels;
 mod fields;
+mod grafana;
 mod journal;
 mod kills;
+mod lines;
+mod logs_api;
 mod one_process;
 mod page;
 mod reload;

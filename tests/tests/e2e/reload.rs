@@ -8,7 +8,7 @@ use tests::{
     agent::Agent, aggregator::Aggregator, scene::Scene, server::Server, wait, writer::write_event,
 };
 
-use crate::api::{ask, new_token};
+use crate::access::{ask, new_token};
 
 const LIMIT: Duration = Duration::from_secs(45);
 
