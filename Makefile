@@ -12,12 +12,13 @@ export PATH := $(TAILRACE_CACHE)/tools/bin:$(PATH)
 
 # Seconds for each fuzz target of `make fuzz`.
 SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),10)
-# Arguments of `make bench` and `make bench-full`, for example ARGS='--mib 200 --only agent'.
+# Arguments of `make bench`, `make bench-full` and `make bench-stages`, for example
+# ARGS='--mib 200 --only agent'.
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 TESTED := $(CARGO_TARGET_DIR)/tested
 
-.PHONY: help run test unit e2e page-million faulttests faults churn soak bench bench-full bench-guard bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e page-million faulttests faults churn soak bench bench-full bench-guard bench-stages bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -67,6 +68,9 @@ bench-full: prune binaries ## the same for every workload, level and compression
 
 bench-guard: prune ## instructions a line of each stage beside bench/guard.tsv, refused at 5 % more; UPDATE=1 records
 	@scripts/bench-guard.sh
+
+bench-stages: prune ## MB of log and items a second of each stage, by kind of line; ARGS=parsing picks
+	@cargo bench --profile fast -q -p bench --bench stages -- $(ARGS)
 
 bench-rules: prune ## record to document: MB of log per CPU-second, one thread, by kind of line
 	cargo run --profile fast -q -p parsers --example throughput

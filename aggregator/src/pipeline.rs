@@ -20,6 +20,7 @@ pub use plan::{Plan, RestoreError, RestoredPlans, SettingsKey};
 pub use route::{Naming, Place, Router, Routers, Template};
 pub use worker::{
     BatchError, BodyEncoding, LinePlace, OutputView, Processed, RawLine, RawLines, Shared,
+    decompress,
 };
 
 use crate::output::Encoder;

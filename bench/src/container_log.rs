@@ -304,43 +304,23 @@ impl ContainerLog {
     }
 
     fn push_line(&mut self, iostream: Iostream, text: &[u8]) {
-        let mut rest = text;
-        if self.format != Format::Raw {
-            while rest.len() > CRI_PIECE {
-                let (piece, behind) = rest.split_at(CRI_PIECE);
-                self.push_piece(iostream, piece, false);
-                rest = behind;
-            }
+        for (piece, whole) in pieces(self.format, text, CRI_PIECE) {
+            self.push_piece(iostream, piece, whole);
         }
-        self.push_piece(iostream, rest, true);
     }
 
     fn push_piece(&mut self, iostream: Iostream, text: &[u8], whole: bool) {
         let before = self.pending.len();
         self.last_ns = wall_ns().max(self.last_ns + 1);
-        match self.format {
-            Format::Cri => {
-                Civil::from_ns(self.last_ns).append_rfc3339(&mut self.pending);
-                self.pending.push(b' ');
-                self.pending.extend_from_slice(iostream.name().as_bytes());
-                self.pending
-                    .extend_from_slice(if whole { b" F " } else { b" P " });
-                self.pending.extend_from_slice(text);
-            }
-            Format::Docker => {
-                self.pending.extend_from_slice(b"{\"log\":\"");
-                append_json_escaped(&mut self.pending, text);
-                self.pending
-                    .extend_from_slice(if whole { b"\\n\"" } else { b"\"" });
-                self.pending.extend_from_slice(b",\"stream\":\"");
-                self.pending.extend_from_slice(iostream.name().as_bytes());
-                self.pending.extend_from_slice(b"\",\"time\":\"");
-                Civil::from_ns(self.last_ns).append_rfc3339(&mut self.pending);
-                self.pending.extend_from_slice(b"\"}");
-            }
-            Format::Raw => self.pending.extend_from_slice(text),
-        }
-        self.pending.push(b'\n');
+        let time_ns = self.last_ns;
+        append_piece(
+            &mut self.pending,
+            self.format,
+            time_ns,
+            iostream,
+            text,
+            whole,
+        );
         self.grow(self.pending.len() - before);
     }
 
@@ -373,6 +353,59 @@ impl ContainerLog {
             Ok(())
         }
     }
+}
+
+/// The pieces of at most `most` bytes that a runtime writes one line in, and whether each is the
+/// last one. Raw lines stay whole.
+pub fn pieces(format: Format, text: &[u8], most: usize) -> impl Iterator<Item = (&[u8], bool)> {
+    let most = if format == Format::Raw {
+        usize::MAX
+    } else {
+        most.max(1)
+    };
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let left = rest.take()?;
+        match left.split_at_checked(most) {
+            Some((piece, behind)) if !behind.is_empty() => {
+                rest = Some(behind);
+                Some((piece, false))
+            }
+            _ => Some((left, true)),
+        }
+    })
+}
+
+/// Appends one line of a log file: a piece of what a program wrote, as the runtime writes it.
+pub fn append_piece(
+    out: &mut Vec<u8>,
+    format: Format,
+    time_ns: u64,
+    iostream: Iostream,
+    text: &[u8],
+    whole: bool,
+) {
+    match format {
+        Format::Cri => {
+            Civil::from_ns(time_ns).append_rfc3339(out);
+            out.push(b' ');
+            out.extend_from_slice(iostream.name().as_bytes());
+            out.extend_from_slice(if whole { b" F " } else { b" P " });
+            out.extend_from_slice(text);
+        }
+        Format::Docker => {
+            out.extend_from_slice(b"{\"log\":\"");
+            append_json_escaped(out, text);
+            out.extend_from_slice(if whole { b"\\n\"" } else { b"\"" });
+            out.extend_from_slice(b",\"stream\":\"");
+            out.extend_from_slice(iostream.name().as_bytes());
+            out.extend_from_slice(b"\",\"time\":\"");
+            Civil::from_ns(time_ns).append_rfc3339(out);
+            out.extend_from_slice(b"\"}");
+        }
+        Format::Raw => out.extend_from_slice(text),
+    }
+    out.push(b'\n');
 }
 
 fn append_to(path: &Path) -> io::Result<File> {

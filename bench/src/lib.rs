@@ -6,7 +6,7 @@
 //! tests write their logs with the same code.
 //!
 //! Nothing here is shipped, and no time is measured on the writing side: figures are CPU-seconds
-//! of the measured processes, from `/proc`.
+//! of the measured processes, from `/proc`. Only `benches/stages` takes times, of single stages.
 
 /// The lines of a shop's services, made from a seed.
 pub mod shop;
@@ -25,6 +25,9 @@ pub mod kubelet;
 
 /// The workload of a fixed size.
 pub mod workload;
+
+/// Samples for the benchmarks of single stages.
+pub mod stages;
 
 /// CPU and memory of other processes.
 pub mod usage;

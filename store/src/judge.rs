@@ -108,6 +108,14 @@ pub(crate) fn judge_answer(
         .collect())
 }
 
+/// How many of the `n_docs` documents of a request its answer says are not stored; `None` when it
+/// does not tell what became of each.
+pub fn not_stored(body: &[u8], n_docs: usize) -> Option<usize> {
+    let verdicts = judge_answer(body, n_docs, true).ok()?;
+    let is_stored = |verdict: &&Verdict| matches!(verdict, Verdict::Indexed | Verdict::Duplicate);
+    Some(verdicts.len() - verdicts.iter().filter(is_stored).count())
+}
+
 fn judge_item(result: AnswerResult) -> Verdict {
     let AnswerResult {
         status,
@@ -348,6 +356,13 @@ mod tests {
         let bare = br#"{"took":1,"errors":false}"#;
         assert!(judge_answer(bare, 2, true).is_err());
         assert_eq!(judge_answer(bare, 2, false).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_there_already_counts_as_stored() {
+        let answer = br#"{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":409}},{"create":{"status":429}}]}"#;
+        assert_eq!(not_stored(answer, 3), Some(1));
+        assert_eq!(not_stored(answer, 2), None);
     }
 
     #[test]

@@ -45,6 +45,11 @@ pub use queue::{Outcome, PutError, Queue, Queued};
 pub use seam::{Backing, Flavour, IndexInfo, ServerInfo, Store, StoreError};
 pub use sender::{Sender, SenderStatus};
 
+/// The steps of a [`Sender`], for benchmarks: the same code judges an answer there.
+pub mod steps {
+    pub use crate::judge::not_stored;
+}
+
 /// A boxed future, for traits that are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

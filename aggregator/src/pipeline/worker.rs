@@ -668,7 +668,10 @@ fn flush_of(flush: wire::Flush) -> framing::Flush {
 }
 
 /// Appends the decompressed `body` to `raw`, at most `max_bytes` of it.
-fn decompress(
+///
+/// # Errors
+/// When the bytes are not what `encoding` says, or more than `max_bytes`.
+pub fn decompress(
     body: &Bytes,
     encoding: BodyEncoding,
     max_bytes: usize,
