@@ -5,11 +5,14 @@ pub(crate) mod calendar;
 pub(crate) mod dates;
 pub(crate) mod highlight;
 pub(crate) mod hits;
+mod lenient;
 mod numbers;
 pub(crate) mod query;
 pub(crate) mod query_string;
 pub(crate) mod sort;
 pub(crate) mod terms_where;
+#[cfg(test)]
+mod trial;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -294,7 +297,7 @@ pub(crate) fn search(
     }
     let number = |key: &str, default: usize| match &body[key] {
         Value::Null => Ok(default),
-        given => match given.as_u64().and_then(|n| usize::try_from(n).ok()) {
+        given => match lenient::count(given).and_then(|n| usize::try_from(n).ok()) {
             Some(n) => Ok(n),
             None => error(format!("[{key}] is a count, got {given}")),
         },

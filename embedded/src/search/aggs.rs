@@ -7,6 +7,8 @@
 mod answer;
 mod filters;
 mod histograms;
+mod metrics;
+mod terms;
 
 use std::sync::Arc;
 
@@ -18,22 +20,22 @@ use tantivy::aggregation::agg_req::{Aggregation, AggregationVariants, Aggregatio
 use tantivy::query::Query;
 
 use super::calendar::{Calendar, CalendarColumn};
+use super::lenient;
 use super::query::{QueryError, error, list, scalar_text};
 use crate::field_table::{Kind, kind_of};
 use crate::schema::column;
 pub(crate) use answer::answer;
 use filters::{filter, put_buckets};
 use histograms::{
-    Interval, calendar_histogram, date_histogram, drop_bounds_without_room, interval_of,
-    keep_countable, offset_of, zone_of,
+    Interval, calendar_histogram, date_histogram, histogram, interval_of, offset_of, zone_of,
 };
+use metrics::{metric, refuse_missing};
+use terms::terms;
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 8;
 /// Most buckets of an answer, as a server's `search.max_buckets`.
 pub(crate) const MAX_BUCKETS: u32 = 65_536;
-/// Candidates that each segment hands in for `terms`: more make counts exact.
-const SEGMENT_TERMS: u64 = 2_000;
 
 /// What became of one aggregation of the request.
 #[derive(Debug)]
@@ -204,60 +206,26 @@ fn one(
         "min" | "max" | "avg" | "sum" | "stats" | "extended_stats" | "value_count"
         | "cardinality" | "percentiles" => {
             let field = field()?;
-            let mut given = json!({"field": column(&field)});
-            for key in ["percents", "keyed", "sigma"] {
-                if let Some(value) = body.get(key) {
-                    given[key] = value.clone();
-                }
-            }
-            if let Some(missing) = body.get("missing").and_then(Value::as_f64) {
-                given["missing"] = missing.into();
-            }
+            let given = metric(name, kind, &field, body, now)?;
             put(name, json!({kind: given}), below)?;
             Ok(PlanKind::Metric { field })
         }
         "terms" => {
             let field = field()?;
-            let size = body["size"].as_u64().unwrap_or(10).clamp(1, 65_000);
-            let mut given = json!({
-                "field": column(&field), "size": size,
-                "segment_size": (size * 10).clamp(SEGMENT_TERMS, 65_000),
-            });
-            for key in ["min_doc_count", "include", "exclude", "missing"] {
-                if let Some(value) = body.get(key) {
-                    given[key] = value.clone();
-                }
-            }
-            let order = list(body.get("order"));
-            if let Some(order) = order.first().and_then(|order| order.as_object()) {
-                let order = order.iter().map(|(key, direction)| {
-                    let key = if key == "_term" { "_key" } else { key.as_str() };
-                    (key.to_owned(), direction.clone())
-                });
-                given["order"] = Value::Object(order.collect());
-            }
+            let given = terms(name, &field, body)?;
             put(name, json!({"terms": given}), below)?;
             Ok(PlanKind::Terms { field })
         }
         "histogram" => {
             let field = field()?;
-            let interval = body["interval"].as_f64().filter(|interval| *interval > 0.0);
-            let Some(interval) = interval else {
-                return error(format!("[{name}] needs an `interval` above 0"));
-            };
-            let mut given = json!({"field": column(&field), "interval": interval});
-            for key in ["offset", "min_doc_count", "extended_bounds", "hard_bounds"] {
-                if let Some(value) = body.get(key).filter(|value| !value.is_null()) {
-                    given[key] = value.clone();
-                }
-            }
-            drop_bounds_without_room(&mut given);
-            keep_countable(&mut given, interval);
+            refuse_missing(name, kind, body)?;
+            let (given, interval) = histogram(name, &field, body)?;
             put(name, json!({"histogram": given}), below)?;
             Ok(PlanKind::Histogram { field, interval })
         }
         "date_histogram" => {
             let field = field()?;
+            refuse_missing(name, kind, body)?;
             let zone = zone_of(name, body)?;
             let steps = match interval_of(name, body, &zone)? {
                 Interval::Fixed { millis, phase } => {
@@ -325,6 +293,9 @@ fn one(
         }
         "range" | "date_range" => {
             let field = field()?;
+            refuse_missing(name, kind, body)?;
+            let is_date =
+                kind == "date_range" || matches!(kind_of(&field), Kind::Timestamp | Kind::Date);
             let mut buckets = Vec::new();
             for range in list(body.get("ranges")) {
                 let bound = |key: &str| range.get(key).filter(|value| !value.is_null());
@@ -333,7 +304,10 @@ fn one(
                 for (key, bound_key) in [("from", "gte"), ("to", "lt")] {
                     if let Some(value) = bound(key) {
                         bounds[bound_key] = value.clone();
-                        shown[key] = value.as_f64().map_or_else(|| value.clone(), |v| json!(v));
+                        shown[key] = match value {
+                            Value::String(_) if is_date => value.clone(),
+                            _ => json!(lenient::number_of(name, range, key)?),
+                        };
                     }
                 }
                 let text = |key: &str| match &shown[key] {
@@ -384,3 +358,6 @@ fn register(plans: &[Plan], registry: &mut ValueSourceRegistry) {
         register(&plan.below, registry);
     }
 }
+
+#[cfg(test)]
+mod tests;

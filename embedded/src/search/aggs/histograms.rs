@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::calendar::{Calendar, CalendarUnit};
 use super::super::dates::{Round, parse_bound, parse_zone};
+use super::super::lenient;
 use super::super::query::{QueryError, error, scalar_text};
 use super::MAX_BUCKETS;
 use crate::schema::column;
@@ -97,7 +98,7 @@ fn calendar_interval(text: &str, body: &Value, zone: &TimeZone) -> Option<Interv
 }
 
 /// Milliseconds of a length of time.
-fn millis_of(name: &str, text: &str) -> Result<i64, QueryError> {
+pub(super) fn millis_of(name: &str, text: &str) -> Result<i64, QueryError> {
     let n_digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(n_digits);
     let unit = match unit {
@@ -167,6 +168,34 @@ fn bounds_of(
     }
 }
 
+/// What tantivy is asked for a histogram of numbers, and its interval.
+pub(super) fn histogram(name: &str, field: &str, body: &Value) -> Result<(Value, f64), QueryError> {
+    let interval = lenient::number_of(name, body, "interval")?.filter(|interval| *interval > 0.0);
+    let Some(interval) = interval else {
+        return error(format!("[{name}] needs an `interval` above 0"));
+    };
+    let mut given = json!({"field": column(field), "interval": interval});
+    if let Some(offset) = lenient::number_of(name, body, "offset")? {
+        given["offset"] = offset.into();
+    }
+    if let Some(count) = lenient::count_of(name, body, "min_doc_count")? {
+        given["min_doc_count"] = count.into();
+    }
+    for key in ["extended_bounds", "hard_bounds"] {
+        let Some(bounds) = body.get(key).filter(|value| !value.is_null()) else {
+            continue;
+        };
+        let bound = |end: &str| lenient::number_of(name, bounds, end);
+        match (bound("min")?, bound("max")?) {
+            (Some(min), Some(max)) => given[key] = json!({"min": min, "max": max}),
+            _ => return error(format!("[{name}]: `{key}` needs `min` and `max`")),
+        }
+    }
+    drop_bounds_without_room(&mut given);
+    keep_countable(&mut given, interval);
+    Ok((given, interval))
+}
+
 pub(super) fn date_histogram(
     name: &str,
     field: &str,
@@ -188,8 +217,8 @@ pub(super) fn date_histogram(
     if shift != 0 {
         given["offset"] = format!("{shift}ms").into();
     }
-    if let Some(count) = body.get("min_doc_count") {
-        given["min_doc_count"] = count.clone();
+    if let Some(count) = lenient::count_of(name, body, "min_doc_count")? {
+        given["min_doc_count"] = count.into();
     }
     for (key, found) in [("extended_bounds", extended), ("hard_bounds", hard)] {
         if let Some((min, max)) = found {
@@ -215,8 +244,8 @@ pub(super) fn calendar_histogram(
     now: Timestamp,
 ) -> Result<Value, QueryError> {
     let mut given = json!({"field": source, "interval": 1.0});
-    if let Some(count) = body.get("min_doc_count").filter(|value| !value.is_null()) {
-        given["min_doc_count"] = count.clone();
+    if let Some(count) = lenient::count_of(name, body, "min_doc_count")? {
+        given["min_doc_count"] = count.into();
     }
     // Bounds are rounded as if there were no offset.
     let units = |key: &str| -> Result<Option<(i64, i64)>, QueryError> {
@@ -269,7 +298,7 @@ fn too_many_buckets<T>(name: &str) -> Result<T, QueryError> {
 }
 
 /// Leaves values out that are further off than buckets are filled in up to.
-pub(super) fn keep_countable(given: &mut Value, interval: f64) {
+fn keep_countable(given: &mut Value, interval: f64) {
     if given["min_doc_count"].as_u64().unwrap_or(0) > 0 {
         return;
     }
@@ -281,7 +310,7 @@ pub(super) fn keep_countable(given: &mut Value, interval: f64) {
 }
 
 /// Empty buckets that would not be shown need no bounds; tantivy refuses the two together.
-pub(super) fn drop_bounds_without_room(given: &mut Value) {
+fn drop_bounds_without_room(given: &mut Value) {
     let shows_empty = given["min_doc_count"].as_u64().unwrap_or(0) == 0;
     if !shows_empty && let Some(given) = given.as_object_mut() {
         given.remove("extended_bounds");
@@ -344,6 +373,8 @@ mod tests {
         for body in [
             json!({"field": "@timestamp"}),
             json!({"field": "@timestamp", "calendar_interval": "1d", "fixed_interval": "1d"}),
+            json!({"field": "@timestamp", "fixed_interval": "1d", "min_doc_count": "some"}),
+            json!({"field": "@timestamp", "fixed_interval": "1d", "missing": "2026-11-25"}),
             json!({"field": "@timestamp", "calendar_interval": "1M", "offset": "soon"}),
             json!({"field": "@timestamp", "calendar_interval": "1M", "offset": i64::MIN}),
             json!({"field": "@timestamp", "calendar_interval": "1M", "time_zone": "Mars/Olympus"}),

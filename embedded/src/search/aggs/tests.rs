@@ -1,0 +1,130 @@
+use serde_json::{Value, json};
+
+use crate::search::trial::Trial;
+
+/// One document a minute; `took` is 0, 10, … 60, and the last has none.
+fn trial() -> Trial {
+    let services = [
+        "cart", "cart", "cart", "cart", "payment", "payment", "payment", "search",
+    ];
+    let documents = services.iter().enumerate().map(|(n, service)| {
+        let mut document = json!({
+            "@timestamp": format!("2026-11-25T10:0{n}:00Z"), "message": "m", "service.name": service,
+        });
+        if n < 7 {
+            document["took"] = json!(n * 10);
+        }
+        document
+    });
+    Trial::over(&documents.collect::<Vec<Value>>())
+}
+
+#[test]
+fn numbers_may_be_given_as_text() {
+    let trial = trial();
+    for (number, text) in [
+        (
+            json!({"terms": {"field": "service.name", "size": 2, "min_doc_count": 2}}),
+            json!({"terms": {"field": "service.name", "size": "2", "min_doc_count": "2"}}),
+        ),
+        (
+            json!({"date_histogram": {"field": "@timestamp", "fixed_interval": "2m", "min_doc_count": 0}}),
+            json!({"date_histogram": {"field": "@timestamp", "fixed_interval": "2m", "min_doc_count": "0"}}),
+        ),
+        (
+            json!({"date_histogram": {"field": "@timestamp", "calendar_interval": "1M", "min_doc_count": 1}}),
+            json!({"date_histogram": {"field": "@timestamp", "calendar_interval": "1M", "min_doc_count": "1"}}),
+        ),
+        (
+            json!({"histogram": {"field": "took", "interval": 20, "offset": 5, "min_doc_count": 1,
+                "hard_bounds": {"min": 0, "max": 50}}}),
+            json!({"histogram": {"field": "took", "interval": "20", "offset": "5", "min_doc_count": "1",
+                "hard_bounds": {"min": "0", "max": "50"}}}),
+        ),
+        (
+            json!({"percentiles": {"field": "took", "percents": [50, 99.5]}}),
+            json!({"percentiles": {"field": "took", "percents": ["50", "99.5"]}}),
+        ),
+        (
+            json!({"extended_stats": {"field": "took", "sigma": 3}}),
+            json!({"extended_stats": {"field": "took", "sigma": "3"}}),
+        ),
+        (
+            json!({"avg": {"field": "took", "missing": 0}}),
+            json!({"avg": {"field": "took", "missing": "0"}}),
+        ),
+        (
+            json!({"range": {"field": "took", "ranges": [{"from": 10, "to": 40.5}]}}),
+            json!({"range": {"field": "took", "ranges": [{"from": "10", "to": "40.5"}]}}),
+        ),
+        (
+            json!({"top_hits": {"size": 2, "sort": [{"@timestamp": "desc"}]}}),
+            json!({"top_hits": {"size": "2", "sort": [{"@timestamp": "desc"}]}}),
+        ),
+    ] {
+        let of = |agg: &Value| trial.aggregations(&json!({"a": agg}))["a"].take();
+        assert_eq!(of(&text), of(&number), "{text}");
+    }
+}
+
+#[test]
+fn what_is_given_as_text_counts() {
+    let found = trial().aggregations(&json!({
+        "first": {"terms": {"field": "service.name", "size": "1"}},
+        "with": {"avg": {"field": "took", "missing": "0"}},
+        "without": {"avg": {"field": "took"}},
+        "half": {"percentiles": {"field": "took", "percents": ["50"]}},
+        "services": {"cardinality": {"field": "service.name", "missing": "none"}},
+    }));
+    let first = &found["first"]["buckets"];
+    assert_eq!(first.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(first[0]["key"], "cart");
+    assert_eq!(found["first"]["sum_other_doc_count"], 4);
+    assert_eq!(found["with"]["value"], 26.25);
+    assert_eq!(found["without"]["value"], 30.0);
+    assert!(found["half"]["values"]["50.0"].is_number(), "{found}");
+    let services = found["services"]["value"].as_f64().unwrap();
+    assert_eq!(services.round(), 3.0);
+}
+
+#[test]
+fn what_is_no_number_is_refused() {
+    let trial = trial();
+    for (agg, expected) in [
+        (
+            json!({"terms": {"field": "service.name", "size": "many"}}),
+            "`size` is a count, got \"many\"",
+        ),
+        (
+            json!({"terms": {"field": "service.name", "size": 0}}),
+            "`size` must be greater than 0",
+        ),
+        (
+            json!({"histogram": {"field": "took", "interval": "wide"}}),
+            "`interval` is a number",
+        ),
+        (
+            json!({"histogram": {"field": "took", "interval": 10, "missing": 0}}),
+            "`missing` is not known of [histogram]",
+        ),
+        (
+            json!({"date_histogram": {"field": "@timestamp", "fixed_interval": "1m", "min_doc_count": "-1"}}),
+            "`min_doc_count` is a count",
+        ),
+        (
+            json!({"percentiles": {"field": "took", "percents": ["half"]}}),
+            "`percents` are numbers from 0 to 100, got \"half\"",
+        ),
+        (
+            json!({"avg": {"field": "took", "missing": "none"}}),
+            "`missing` is a number, got \"none\"",
+        ),
+        (
+            json!({"range": {"field": "took", "ranges": [{"from": "low"}]}}),
+            "`from` is a number, got \"low\"",
+        ),
+    ] {
+        let refusal = trial.refusal(&json!({"a": agg}));
+        assert!(refusal.contains(expected), "{agg}: {refusal}");
+    }
+}
