@@ -6,6 +6,7 @@ pub(crate) mod dates;
 pub(crate) mod highlight;
 pub(crate) mod hits;
 mod lenient;
+mod metric_value;
 mod numbers;
 pub(crate) mod query;
 pub(crate) mod query_string;

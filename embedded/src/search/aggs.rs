@@ -30,7 +30,7 @@ use histograms::{
     Interval, calendar_histogram, date_histogram, histogram, interval_of, offset_of, zone_of,
 };
 use metrics::{metric, refuse_missing};
-use terms::terms;
+use terms::{ByPercentile, terms};
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 8;
@@ -64,6 +64,7 @@ enum PlanKind {
     },
     Terms {
         field: String,
+        by: Option<ByPercentile>,
     },
     /// One filter, under its own name.
     Filter {
@@ -212,9 +213,9 @@ fn one(
         }
         "terms" => {
             let field = field()?;
-            let given = terms(name, &field, body)?;
+            let (given, by) = terms(name, &field, body, &below)?;
             put(name, json!({"terms": given}), below)?;
-            Ok(PlanKind::Terms { field })
+            Ok(PlanKind::Terms { field, by })
         }
         "histogram" => {
             let field = field()?;

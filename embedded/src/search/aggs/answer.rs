@@ -64,7 +64,10 @@ fn level_answer(
                 }
                 buckets_value(list, *is_keyed)
             }
-            PlanKind::Terms { field } => {
+            PlanKind::Terms { field, by } => {
+                if let Some(by) = by {
+                    by.apply(&mut found);
+                }
                 for entry in entries(&mut found) {
                     let key = entry["key"].clone();
                     path.push(json!({"term": {field.as_str(): {"value": key}}}));

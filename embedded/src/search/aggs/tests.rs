@@ -128,3 +128,53 @@ fn what_is_no_number_is_refused() {
         assert!(refusal.contains(expected), "{agg}: {refusal}");
     }
 }
+
+#[test]
+fn terms_are_ordered_by_one_of_several_values() {
+    let trial = trial();
+    let metrics = json!({
+        "1": {"extended_stats": {"field": "took"}},
+        "2": {"percentiles": {"field": "took", "percents": ["50", "95"]}},
+        "3": {"max": {"field": "took"}},
+    });
+    let ordered = |key: &str, direction: &str, size: u64| {
+        let terms = json!({"field": "service.name", "size": size, "order": {key: direction}});
+        trial.aggregations(&json!({"a": {"terms": terms, "aggs": metrics}}))["a"].take()
+    };
+    for (key, direction, expected) in [
+        // 0 to 30, 40 to 60, nothing.
+        ("1[std_deviation]", "desc", ["cart", "payment", "search"]),
+        ("1.std_deviation", "desc", ["cart", "payment", "search"]),
+        ("1[avg]", "desc", ["payment", "cart", "search"]),
+        ("1[std_upper]", "desc", ["payment", "cart", "search"]),
+        ("2[95.0]", "desc", ["payment", "cart", "search"]),
+        ("2[50]", "asc", ["cart", "payment", "search"]),
+        ("2.50", "desc", ["payment", "cart", "search"]),
+        ("3", "desc", ["payment", "cart", "search"]),
+        ("3.value", "desc", ["payment", "cart", "search"]),
+        ("_term", "desc", ["search", "payment", "cart"]),
+    ] {
+        let found = ordered(key, direction, 10);
+        let keys: Vec<&Value> = found["buckets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|bucket| &bucket["key"])
+            .collect();
+        assert_eq!(keys, expected, "{key}");
+    }
+    let found = ordered("2[95]", "desc", 1);
+    assert_eq!(found["buckets"].as_array().unwrap().len(), 1);
+    assert_eq!(found["sum_other_doc_count"], 5, "{found}");
+    for (key, expected) in [
+        ("1", "[1] has several values"),
+        ("2", "[2] has several values"),
+        ("2[75]", "[2] has no percentile [75]"),
+        ("3[avg]", "cannot be ordered by [3[avg]]"),
+        ("4", "there is no metric [4] to order by"),
+    ] {
+        let terms = json!({"field": "service.name", "order": {key: "desc"}});
+        let refusal = trial.refusal(&json!({"a": {"terms": terms, "aggs": metrics}}));
+        assert!(refusal.contains(expected), "{key}: {refusal}");
+    }
+}
