@@ -2,6 +2,7 @@
 
 pub(crate) mod aggs;
 pub(crate) mod calendar;
+mod date_format;
 pub(crate) mod dates;
 pub(crate) mod highlight;
 pub(crate) mod hits;
@@ -392,8 +393,8 @@ pub(crate) fn search(
     }
     let mut shown = Vec::new();
     let filter = SourceFilter::parse(&body["_source"]);
-    let mut wanted_fields = list(body.get("fields"));
-    wanted_fields.extend(list(body.get("docvalue_fields")));
+    let wanted_fields = list(body.get("fields"));
+    let doc_values = list(body.get("docvalue_fields"));
     for hit in found.hits.iter().skip(from).take(size) {
         let Some((searcher, ord)) = found
             .segments
@@ -409,8 +410,8 @@ pub(crate) fn search(
             let values = keys.iter().zip(&hit.values).take(n_shown_keys);
             out["sort"] = values.map(|(key, value)| key.show(value)).collect();
         }
-        if !wanted_fields.is_empty() {
-            out["fields"] = stored.fields(&wanted_fields);
+        if !wanted_fields.is_empty() || !doc_values.is_empty() {
+            out["fields"] = stored.fields(&wanted_fields, &doc_values);
         }
         if let Some(request) = body.get("highlight")
             && let Some(marked) = highlights.of_hit(request, |field| stored.texts(field))
