@@ -20,6 +20,7 @@ use tantivy::aggregation::agg_req::{Aggregation, AggregationVariants, Aggregatio
 use tantivy::query::Query;
 
 use super::calendar::{Calendar, CalendarColumn};
+use super::date_format::DateFormat;
 use super::lenient;
 use super::query::{QueryError, error, list, scalar_text};
 use crate::field_table::{Kind, kind_of};
@@ -55,6 +56,8 @@ enum PlanKind {
     DateHistogram {
         field: String,
         zone: TimeZone,
+        /// How keys are written as text, where the request says so.
+        format: Option<DateFormat>,
         is_keyed: bool,
         steps: Steps,
     },
@@ -252,6 +255,7 @@ fn one(
             Ok(PlanKind::DateHistogram {
                 field,
                 zone,
+                format: body["format"].as_str().and_then(DateFormat::parse),
                 is_keyed: body["keyed"] == true,
                 steps,
             })

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
+use super::super::date_format::DateFormat;
 use super::super::dates;
 use super::super::query::QueryError;
 use super::filters::part;
@@ -95,9 +96,11 @@ fn level_answer(
             PlanKind::DateHistogram {
                 field,
                 zone,
+                format,
                 is_keyed,
                 steps,
             } => {
+                let format = format.unwrap_or(DateFormat::Millis);
                 let mut list = Vec::new();
                 for entry in entries(&mut found) {
                     let key = entry["key"].as_f64().unwrap_or(0.0);
@@ -109,11 +112,8 @@ fn level_answer(
                     path.pop();
                     show_bucket(entry, below);
                     entry["key"] = millis.into();
-                    entry["key_as_string"] = dates::format_millis(millis, zone).into();
-                    let name = entry["key_as_string"]
-                        .as_str()
-                        .unwrap_or_default()
-                        .to_owned();
+                    let name = format.show_millis(millis, zone);
+                    entry["key_as_string"] = name.as_str().into();
                     list.push((name, entry.as_object().cloned().unwrap_or_default()));
                 }
                 match is_keyed {

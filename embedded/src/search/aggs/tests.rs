@@ -178,3 +178,31 @@ fn terms_are_ordered_by_one_of_several_values() {
         assert!(refusal.contains(expected), "{key}: {refusal}");
     }
 }
+
+#[test]
+fn keys_of_dates_are_written_as_asked() {
+    let trial = trial();
+    for (format, expected) in [
+        (json!("epoch_millis"), "1795600800000"),
+        (json!("epoch_second"), "1795600800"),
+        (
+            json!("strict_date_optional_time"),
+            "2026-11-25T10:00:00.000Z",
+        ),
+        (json!(null), "2026-11-25T10:00:00.000Z"),
+    ] {
+        let body = json!({"field": "@timestamp", "fixed_interval": "1h", "format": format});
+        let found = trial.aggregations(&json!({"a": {"date_histogram": body}}));
+        let bucket = &found["a"]["buckets"][0];
+        assert_eq!(bucket["key"], 1_795_600_800_000_i64, "{format}");
+        assert_eq!(bucket["key_as_string"], expected, "{format}");
+    }
+    let body = json!({
+        "field": "@timestamp", "calendar_interval": "1d", "format": "epoch_millis", "keyed": true,
+    });
+    let found = trial.aggregations(&json!({"a": {"date_histogram": body}}));
+    assert_eq!(
+        found["a"]["buckets"]["1795564800000"]["doc_count"], 8,
+        "{found}"
+    );
+}
