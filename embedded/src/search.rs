@@ -9,8 +9,10 @@ pub(crate) mod hits;
 mod lenient;
 mod metric_value;
 mod numbers;
+mod pipeline_aggs;
 pub(crate) mod query;
 pub(crate) mod query_string;
+mod script;
 pub(crate) mod sort;
 pub(crate) mod terms_where;
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Aggregations: Elasticsearch's requests as tantivy's, and the answers back.
 //!
 //! tantivy does the counting. What it lacks is put together here: `filters`, `range` and `missing`
-//! are several of its filters, `top_hits` is one search for each bucket, months and their like are
-//! counted by their numbers.
+//! are several of its filters, `top_hits` and `top_metrics` are one search for each bucket, months
+//! and their like are counted by their numbers, and pipelines go over the buckets in the end.
 
 mod answer;
 mod filters;
 mod histograms;
 mod metrics;
+mod pipelines;
 mod terms;
+mod top_metrics;
 
 use std::sync::Arc;
 
@@ -22,16 +24,20 @@ use tantivy::query::Query;
 use super::calendar::{Calendar, CalendarColumn};
 use super::date_format::DateFormat;
 use super::lenient;
+use super::pipeline_aggs::{Parent, Pipeline};
 use super::query::{QueryError, error, list, scalar_text};
 use crate::field_table::{Kind, kind_of};
 use crate::schema::column;
 pub(crate) use answer::answer;
 use filters::{filter, put_buckets};
 use histograms::{
-    Interval, calendar_histogram, date_histogram, histogram, interval_of, offset_of, zone_of,
+    Interval, calendar_histogram, date_histogram, histogram, interval_of, millis_of, offset_of,
+    zone_of,
 };
 use metrics::{metric, refuse_missing};
+use pipelines::{in_order, parent_of};
 use terms::{ByPercentile, terms};
+use top_metrics::TopMetrics;
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 8;
@@ -52,6 +58,8 @@ enum PlanKind {
     /// As tantivy answers.
     Metric {
         field: String,
+        /// Whether it has several values, each under a name of its own.
+        has_several: bool,
     },
     DateHistogram {
         field: String,
@@ -82,6 +90,9 @@ enum PlanKind {
     TopHits {
         body: Value,
     },
+    TopMetrics(TopMetrics),
+    /// Over the buckets that hold it, or beside those that it is about.
+    Pipeline(Pipeline),
 }
 
 /// What the keys of a date histogram are to tantivy.
@@ -126,7 +137,7 @@ pub(crate) fn plan(
     compile: &mut CompileFilter<'_>,
 ) -> Result<(Aggregations, Vec<Plan>), QueryError> {
     let mut out = Aggregations::default();
-    let plans = level(aggs, now, compile, &mut out, 0)?;
+    let plans = level(aggs, now, compile, &mut out, 0, Parent::One)?;
     Ok((out, plans))
 }
 
@@ -136,6 +147,7 @@ fn level(
     compile: &mut CompileFilter<'_>,
     out: &mut Aggregations,
     depth: usize,
+    parent: Parent,
 ) -> Result<Vec<Plan>, QueryError> {
     if depth > MAX_DEPTH {
         return error("aggregations are nested too deep");
@@ -148,14 +160,11 @@ fn level(
         let Some(request) = request.as_object() else {
             return error(format!("aggregation [{name}] is an object"));
         };
-        let mut below = Aggregations::default();
-        let mut below_plans = Vec::new();
+        let mut inner = None;
         let mut found = None;
         for (key, value) in request {
             match key.as_str() {
-                "aggs" | "aggregations" => {
-                    below_plans = level(value, now, compile, &mut below, depth + 1)?;
-                }
+                "aggs" | "aggregations" => inner = Some(value),
                 "meta" => {}
                 _ if found.is_none() => found = Some((key.as_str(), value)),
                 _ => return error(format!("aggregation [{name}] has two types")),
@@ -164,7 +173,19 @@ fn level(
         let Some((kind, body)) = found else {
             return error(format!("aggregation [{name}] has no type"));
         };
-        let kind = one(name, kind, body, now, compile, out, below)?;
+        let mut below = Aggregations::default();
+        let below_plans = match inner {
+            Some(inner) => level(inner, now, compile, &mut below, depth + 1, parent_of(kind))?,
+            None => Vec::new(),
+        };
+        let length = |text: &str| millis_of(name, text);
+        let kind = match Pipeline::parse(name, kind, body, &length)? {
+            Some(_) if !below_plans.is_empty() => {
+                return error(format!("[{name}]: a [{kind}] has no aggregations below it"));
+            }
+            Some(pipeline) => PlanKind::Pipeline(pipeline),
+            None => one(name, kind, body, now, compile, out, below)?,
+        };
         plans.push(Plan {
             name: name.clone(),
             kind,
@@ -172,7 +193,7 @@ fn level(
             meta: request.get("meta").cloned().unwrap_or_default(),
         });
     }
-    Ok(plans)
+    in_order(plans, parent)
 }
 
 fn one(
@@ -212,7 +233,8 @@ fn one(
             let field = field()?;
             let given = metric(name, kind, &field, body, now)?;
             put(name, json!({kind: given}), below)?;
-            Ok(PlanKind::Metric { field })
+            let has_several = matches!(kind, "stats" | "extended_stats" | "percentiles");
+            Ok(PlanKind::Metric { field, has_several })
         }
         "terms" => {
             let field = field()?;
@@ -335,6 +357,7 @@ fn one(
             })
         }
         "top_hits" => Ok(PlanKind::TopHits { body: body.clone() }),
+        "top_metrics" => Ok(PlanKind::TopMetrics(TopMetrics::parse(name, body)?)),
         other => error(format!("unknown aggregation type [{other}]")),
     }
 }

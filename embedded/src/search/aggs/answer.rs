@@ -7,7 +7,7 @@ use super::super::date_format::DateFormat;
 use super::super::dates;
 use super::super::query::QueryError;
 use super::filters::part;
-use super::{Plan, PlanKind, SearchTop};
+use super::{Plan, PlanKind, SearchTop, pipelines};
 use crate::field_table::{Kind, kind_of};
 
 /// Makes the answer of tantivy's. `query` is the search's own, for `top_hits`.
@@ -37,11 +37,21 @@ fn level_answer(
             .map(Value::take)
             .unwrap_or_default();
         let mut shown = match &plan.kind {
-            PlanKind::Metric { field } => metric(field, found),
+            PlanKind::Metric { field, .. } => metric(field, found),
             PlanKind::TopHits { body } => {
                 let filters: Vec<&Value> = path.iter().filter(|query| !query.is_null()).collect();
                 top(json!({"bool": {"filter": filters}}), body)?
             }
+            PlanKind::TopMetrics(metrics) => {
+                let filters = path.iter().chain([metrics.filter()]);
+                let filters: Vec<&Value> = filters.filter(|query| !query.is_null()).collect();
+                metrics.shown(&top(json!({"bool": {"filter": filters}}), metrics.body())?)
+            }
+            // One over the buckets that hold it comes when they are all there.
+            PlanKind::Pipeline(pipeline) => match pipeline.of(&out) {
+                Some(shown) => shown,
+                None => continue,
+            },
             PlanKind::Filter { query } => {
                 path.push(query.clone());
                 let mut shown = bucket(plan, &mut found, path, top)?;
@@ -63,6 +73,8 @@ fn level_answer(
                     shown.extend(described.as_object().cloned().unwrap_or_default());
                     list.push((key.clone(), shown));
                 }
+                let shown = list.iter_mut().map(|(_, bucket)| bucket);
+                pipelines::over(&plan.below, shown.collect());
                 buckets_value(list, *is_keyed)
             }
             PlanKind::Terms { field, by } => {
@@ -79,6 +91,7 @@ fn level_answer(
                         entry["key"] = key;
                     }
                 }
+                pipelines::over(&plan.below, bucket_maps(&mut found));
                 found
             }
             PlanKind::Histogram { field, interval } => {
@@ -91,6 +104,7 @@ fn level_answer(
                     path.pop();
                     show_bucket(entry, below);
                 }
+                pipelines::over(&plan.below, bucket_maps(&mut found));
                 found
             }
             PlanKind::DateHistogram {
@@ -116,6 +130,8 @@ fn level_answer(
                     entry["key_as_string"] = name.as_str().into();
                     list.push((name, entry.as_object().cloned().unwrap_or_default()));
                 }
+                let shown = list.iter_mut().map(|(_, bucket)| bucket);
+                pipelines::over(&plan.below, shown.collect());
                 match is_keyed {
                     true => buckets_value(list, true),
                     false => {
@@ -148,6 +164,12 @@ fn entries(found: &mut Value) -> Vec<&mut Value> {
         Some(Value::Object(entries)) => entries.values_mut().collect(),
         _ => Vec::new(),
     }
+}
+
+/// The same as objects.
+fn bucket_maps(found: &mut Value) -> Vec<&mut Map<String, Value>> {
+    let maps = entries(found).into_iter().map(Value::as_object_mut);
+    maps.flatten().collect()
 }
 
 /// Puts what is below a bucket in the place of tantivy's own.

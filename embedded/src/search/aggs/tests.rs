@@ -206,3 +206,48 @@ fn keys_of_dates_are_written_as_asked() {
         "{found}"
     );
 }
+
+#[test]
+fn top_metrics_are_fields_of_the_first_documents() {
+    let trial = trial();
+    let metrics = json!({
+        "metrics": [{"field": "took"}, {"field": "service.name"}], "size": "2",
+        "sort": [{"@timestamp": "desc"}],
+    });
+    let aggs = json!({"a": {
+        "terms": {"field": "service.name", "order": {"_key": "asc"}},
+        "aggs": {"t": {"top_metrics": metrics}},
+    }});
+    let found = trial.aggregations(&aggs);
+    let buckets = &found["a"]["buckets"];
+    assert_eq!(
+        buckets[1]["t"],
+        json!({"top": [
+            {"sort": ["2026-11-25T10:06:00.000Z"], "metrics": {"took": 60, "service.name": "payment"}},
+            {"sort": ["2026-11-25T10:05:00.000Z"], "metrics": {"took": 50, "service.name": "payment"}},
+        ]})
+    );
+    let search = json!({"sort": ["2026-11-25T10:07:00.000Z"], "metrics": {"took": null, "service.name": "search"}});
+    assert_eq!(buckets[2]["t"], json!({"top": [search]}));
+    // Documents without a value to sort by are left out.
+    let by_took = json!({"metrics": {"field": "service.name"}, "sort": {"took": "desc"}});
+    let found = trial.aggregations(&json!({"a": {"top_metrics": by_took}}));
+    assert_eq!(
+        found["a"],
+        json!({"top": [{"sort": [60], "metrics": {"service.name": "payment"}}]})
+    );
+    for (body, expected) in [
+        (json!({"sort": "took"}), "[a] needs `metrics`"),
+        (
+            json!({"metrics": {"field": "took"}}),
+            "[a] takes a `sort` by one field",
+        ),
+        (
+            json!({"metrics": {"field": "took"}, "sort": "took", "size": 11}),
+            "from 1 to 10",
+        ),
+    ] {
+        let refusal = trial.refusal(&json!({"a": {"top_metrics": body}}));
+        assert!(refusal.contains(expected), "{body}: {refusal}");
+    }
+}
