@@ -108,9 +108,11 @@ impl Api {
     {
         let is_head = request.method() == Method::HEAD;
         let takes_gzip = gzip::is_taken(request.headers());
-        let asked = self.metrics.request(request.uri().path());
+        let path = request.uri().path().to_owned();
+        let asked = self.metrics.request(&path);
         let result = self.clone().route(request, peer).await;
-        let mut response = result.unwrap_or_else(|problem| problem.response());
+        let mut response =
+            result.unwrap_or_else(|problem| problem.for_clients_of(&path).response());
         if takes_gzip && !is_head {
             response = gzip::pack(response).await;
         }

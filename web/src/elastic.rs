@@ -169,7 +169,7 @@ impl Api {
                     found
                 }
                 Err(problem) => json!({
-                    "error": {"type": "search_exception", "reason": problem.detail()},
+                    "error": problem.elastic(),
                     "status": problem.status().as_u16(),
                 }),
             });
