@@ -555,6 +555,16 @@ impl Call {
         media.trim().to_lowercase()
     }
 
+    /// Whether a read may have a body of this media type. Clients that name none are let in: what
+    /// another site's page makes a browser send is refused by [`check_same_origin`] whatever its
+    /// type, and nothing is written.
+    pub(crate) fn may_read(&self, allowed: &[&str]) -> Result<(), Problem> {
+        if self.media_type.is_none() || allowed.contains(&self.media().as_str()) {
+            return Ok(());
+        }
+        Err(Problem::media_type(&allowed.join(" or ")))
+    }
+
     /// Browsers send other types across sites without asking.
     pub(crate) fn must_be_json(&self) -> Result<(), Problem> {
         match self.media().as_str() {
@@ -606,6 +616,44 @@ fn openapi(format: &str) -> Result<Response<Body>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_may_come_without_a_media_type() {
+        let call = |media_type: Option<&str>| Call {
+            method: Method::POST,
+            params: None,
+            asker: Asker {
+                user: None,
+                role: Role::Viewer,
+                namespaces: Vec::new(),
+                auth: "none",
+            },
+            media_type: media_type.map(str::to_owned),
+            idempotency_key: None,
+            encoding: None,
+            takes_gzip: false,
+            if_none_match: None,
+        };
+        let may_read = |media_type: Option<&str>| {
+            let allowed = ["application/x-ndjson", "application/json"];
+            call(media_type).may_read(&allowed).is_ok()
+        };
+        for media_type in [
+            None,
+            Some("application/json"),
+            Some("Application/JSON; charset=utf-8"),
+            Some("application/x-ndjson"),
+        ] {
+            assert!(may_read(media_type), "{media_type:?}");
+        }
+        for media_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
+            assert!(!may_read(Some(media_type)), "{media_type}");
+        }
+        assert!(
+            call(None).must_be_json().is_err(),
+            "what is written says what it is"
+        );
+    }
 
     /// The document is what clients are made from: it must be JSON, and whole.
     #[test]

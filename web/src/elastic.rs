@@ -99,7 +99,7 @@ impl Api {
         if bytes.trim_ascii().is_empty() {
             return Ok(Map::new());
         }
-        call.must_be_json()?;
+        call.may_read(&["application/json"])?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(_) => Err(Problem::body("the body must be a JSON object")),
@@ -127,10 +127,7 @@ impl Api {
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        match call.media().as_str() {
-            "application/x-ndjson" | "application/json" => {}
-            _ => return Err(Problem::media_type("application/x-ndjson")),
-        }
+        call.may_read(&["application/x-ndjson", "application/json"])?;
         let bytes = self.body(call, body, MAX_BODY).await?;
         let mut lines = bytes
             .split(|byte| *byte == b'\n')
