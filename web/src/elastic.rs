@@ -7,6 +7,7 @@
 
 mod checks;
 mod indices;
+mod searches;
 
 use bytes::Bytes;
 use hyper::{Method, Response, StatusCode};
@@ -16,12 +17,10 @@ use crate::api::{Api, Call, only};
 use crate::body::{Body, json as answer};
 use crate::params::{Params, decode_segment};
 use crate::problem::Problem;
-use checks::checked;
+use searches::Asked;
 
 /// Largest body.
 const MAX_BODY: usize = 1 << 20;
-/// Searches of one `_msearch`.
-const MAX_SEARCHES: usize = 50;
 /// Version that is told: Grafana asks for 7.16 or later.
 const VERSION: &str = "8.0.0";
 
@@ -51,15 +50,15 @@ impl Api {
             }
             ["_search"] | [_, "_search"] => {
                 only(&call.method, &[Method::GET, Method::POST])?;
-                let index = self.index_of(&segments, "_search", &call)?;
                 let mut request = self.dsl(&call, body).await?;
                 from_params(&params, &mut request)?;
-                let found = self.run(&index, request, &call).await?;
+                let asked = Asked::of_address(&segments, "_search", &params);
+                let found = self.run(&asked, request, &call).await?;
                 Ok(answer(StatusCode::OK, &found))
             }
             ["_msearch"] | [_, "_msearch"] => {
                 only(&call.method, &[Method::POST])?;
-                let default = self.index_of(&segments, "_msearch", &call)?;
+                let default = Asked::of_address(&segments, "_msearch", &params);
                 self.several(&default, &call, body).await
             }
             ["_mapping"] | [_, "_mapping"] => {
@@ -105,76 +104,6 @@ impl Api {
             Ok(_) => Err(Problem::body("the body must be a JSON object")),
             Err(error) => Err(Problem::body(format!("the body is no JSON: {error}"))),
         }
-    }
-
-    async fn run(
-        &self,
-        index: &str,
-        request: Map<String, Value>,
-        call: &Call,
-    ) -> Result<Value, Problem> {
-        let body = checked(request, call.asker.filter())?;
-        self.ask_index(index, &body).await
-    }
-
-    async fn several<B>(
-        &self,
-        default: &str,
-        call: &Call,
-        body: B,
-    ) -> Result<Response<Body>, Problem>
-    where
-        B: hyper::body::Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
-    {
-        call.may_read(&["application/x-ndjson", "application/json"])?;
-        let bytes = self.body(call, body, MAX_BODY).await?;
-        let mut lines = bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.trim_ascii().is_empty());
-        let mut responses = Vec::new();
-        while let Some(head) = lines.next() {
-            let parse = |line: &[u8]| match serde_json::from_slice(line) {
-                Ok(Value::Object(object)) => Ok(object),
-                _ => Err(Problem::body(
-                    "each line must be a JSON object: a head, then a search",
-                )),
-            };
-            let head = parse(head)?;
-            let search = parse(
-                lines
-                    .next()
-                    .ok_or_else(|| Problem::body("the last head has no search"))?,
-            )?;
-            if responses.len() == MAX_SEARCHES {
-                return Err(Problem::too_large(format!(
-                    "more than {MAX_SEARCHES} searches"
-                )));
-            }
-            let index = match head.get("index") {
-                Some(Value::String(index)) => self.index(index, call)?,
-                Some(Value::Array(list)) => {
-                    let list: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
-                    self.index(&list.join(","), call)?
-                }
-                _ => default.to_owned(),
-            };
-            // One search that fails does not spoil the others.
-            responses.push(match self.run(&index, search, call).await {
-                Ok(mut found) => {
-                    found["status"] = 200.into();
-                    found
-                }
-                Err(problem) => json!({
-                    "error": problem.elastic(),
-                    "status": problem.status().as_u16(),
-                }),
-            });
-        }
-        Ok(answer(
-            StatusCode::OK,
-            &json!({"took": 0, "responses": responses}),
-        ))
     }
 }
 

@@ -13,7 +13,19 @@ impl Api {
     /// The index expression for the store: what is asked for, where that lies within the
     /// configured ones, without what these leave out.
     pub(super) fn index(&self, asked: &str, call: &Call) -> Result<String, Problem> {
-        expression(&self.options.index, asked, &call.asker)
+        let found = expression(&self.options.index, asked, &call.asker, false)?;
+        Ok(found.unwrap_or_else(|| self.options.index.clone()))
+    }
+
+    /// As [`Api::index`]. With `skips_missing` a name outside of what is searched is one that does
+    /// not exist, whether or not it does; `None` when no other is asked for.
+    pub(super) fn index_that_is(
+        &self,
+        asked: &str,
+        skips_missing: bool,
+        call: &Call,
+    ) -> Result<Option<String>, Problem> {
+        expression(&self.options.index, asked, &call.asker, skips_missing)
     }
 
     /// The same of a path: the part before `word`, or all that is searched.
@@ -43,11 +55,17 @@ fn is_within(configured: &str, name: &str) -> bool {
             .any(|pattern| is_like(pattern.trim_start_matches('-'), stream))
 }
 
-fn expression(configured: &str, asked: &str, asker: &Asker) -> Result<String, Problem> {
+fn expression(
+    configured: &str,
+    asked: &str,
+    asker: &Asker,
+    skips_missing: bool,
+) -> Result<Option<String>, Problem> {
     if matches!(asked, "_all" | "*") || asked == configured {
-        return Ok(configured.to_owned());
+        return Ok(Some(configured.to_owned()));
     }
     let mut parts: Vec<&str> = Vec::new();
+    let mut has_skipped = false;
     for part in asked
         .split(',')
         .map(str::trim)
@@ -77,6 +95,11 @@ fn expression(configured: &str, asked: &str, asker: &Asker) -> Result<String, Pr
             }
         }
         if !is_plain || !(is_searched || is_own) {
+            // Patterns and hidden names are refused all the same: they are no slip of a date.
+            if skips_missing && is_plain && !name.starts_with('.') && !name.contains('*') {
+                has_skipped = true;
+                continue;
+            }
             return Err(Problem::forbidden(format!(
                 "`{}` is none of the indices that are searched here: {configured}",
                 name.chars().take(80).collect::<String>(),
@@ -84,14 +107,17 @@ fn expression(configured: &str, asked: &str, asker: &Asker) -> Result<String, Pr
         }
         parts.push(part);
     }
+    if has_skipped && parts.iter().all(|part| part.starts_with('-')) {
+        return Ok(None);
+    }
     if parts.is_empty() {
-        return Ok(configured.to_owned());
+        return Ok(Some(configured.to_owned()));
     }
     let is_own = parts.iter().all(|part| part.starts_with("logs-tailrace."));
     if !is_own {
         parts.extend(configured.split(',').filter(|part| part.starts_with('-')));
     }
-    Ok(parts.join(","))
+    Ok(Some(parts.join(",")))
 }
 
 #[cfg(test)]
@@ -110,7 +136,7 @@ mod tests {
     }
 
     fn asked(index: &str, asker: &Asker) -> Option<String> {
-        expression(CONFIGURED, index, asker).ok()
+        expression(CONFIGURED, index, asker, false).ok().flatten()
     }
 
     #[test]
@@ -151,6 +177,35 @@ mod tests {
             "logs-a-b/../secret",
         ] {
             assert_eq!(asked(index, &viewer), None, "{index}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_there_are_passed_over() {
+        let viewer = asker(Role::Viewer, &[]);
+        let asked = |index: &str| expression(CONFIGURED, index, &viewer, true);
+        for index in [
+            "logs-nosuch",
+            "logs-2026.11.27",
+            "logs-2026.11.26,logs-2026.11.27",
+            "secret-index",
+            "logs-tailrace.audit-default",
+            "logs-nosuch,-logs-a-b",
+        ] {
+            assert_eq!(asked(index), Ok(None), "{index}");
+        }
+        let expected = Ok(Some("logs-a-b,-logs-tailrace.*".to_owned()));
+        assert_eq!(asked("logs-nosuch,logs-a-b,secret-index"), expected);
+        // What is hidden or a pattern is no slip.
+        for index in [
+            ".security",
+            ".ds-logs-tailrace.audit-default-2026.11.25-000001",
+            "secret-*",
+            "_cluster",
+            "<logs-{now/d}>",
+            "logs-a-b,.security",
+        ] {
+            assert!(asked(index).is_err(), "{index}");
         }
     }
 
