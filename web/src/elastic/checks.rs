@@ -127,6 +127,9 @@ pub(super) fn checked(
     let mut request = request;
     request.remove("script_fields");
     request.remove("ignore_unavailable");
+    if let Some(sort) = request.get_mut("sort") {
+        *sort = one_by_one(sort.take());
+    }
     if let Some(visible) = visible {
         let query = request
             .remove("query")
@@ -135,6 +138,32 @@ pub(super) fn checked(
         request.insert("query".into(), query);
     }
     Ok(Value::Object(request))
+}
+
+/// A sort with an object for each field. Objects of several come in the order of their names,
+/// since none of theirs is left; the order of documents, which leaves nothing to decide, comes last.
+fn one_by_one(sort: Value) -> Value {
+    let is_several = |entry: &Value| entry.as_object().is_some_and(|fields| fields.len() > 1);
+    let entries = match sort {
+        Value::Array(entries) if entries.iter().any(is_several) => entries,
+        entry if is_several(&entry) => vec![entry],
+        sort => return sort,
+    };
+    let mut sorts = Vec::new();
+    for entry in entries {
+        let fields = match entry {
+            Value::Object(fields) => fields,
+            entry => {
+                sorts.push(entry);
+                continue;
+            }
+        };
+        let (last, first): (Vec<_>, Vec<_>) =
+            fields.into_iter().partition(|(field, _)| field == "_doc");
+        let fields = first.into_iter().chain(last);
+        sorts.extend(fields.map(|(field, options)| json!({field: options})));
+    }
+    Value::Array(sorts)
 }
 
 fn not_here(kind: &str, name: &str) -> Problem {
@@ -289,7 +318,32 @@ mod tests {
                     "extended_bounds": {"min": 1, "max": 2}, "format": "epoch_millis"}, "aggs": {"1": {"avg": {"field": "x"}}}}}}},
         }))
         .unwrap();
+        check(json!({"size": 0, "aggs": {"2": {"date_histogram": {"field": "@timestamp", "fixed_interval": "30s"}, "aggs": {
+            "1": {"sum": {"field": "x"}},
+            "3": {"derivative": {"buckets_path": "1", "unit": "1s"}},
+            "4": {"moving_fn": {"buckets_path": "_count", "window": 5, "script": "MovingFunctions.max(values)"}},
+            "5": {"bucket_script": {"buckets_path": {"a": "1", "b": "_count"}, "script": "params.a / params.b"}},
+            "6": {"cumulative_sum": {"buckets_path": "1"}},
+            "7": {"serial_diff": {"buckets_path": "1", "lag": "5"}},
+            "8": {"top_metrics": {"metrics": [{"field": "x"}], "sort": [{"@timestamp": "desc"}], "size": "1"}},
+        }}}}))
+        .unwrap();
         check(json!({"size": 500, "query": {"match_all": {}}, "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "boolean"}}, {"_doc": {"order": "desc"}}], "script_fields": {}})).unwrap();
+    }
+
+    #[test]
+    fn sorts_of_several_fields_keep_their_order() {
+        let sorted = |sort: Value| check(json!({"sort": sort})).unwrap()["sort"].take();
+        let time = json!({"order": "desc", "unmapped_type": "boolean"});
+        let expected = json!([{"@timestamp": time}, {"_doc": {"order": "desc"}}]);
+        // As Grafana 10 asks.
+        let sort = json!({"@timestamp": time, "_doc": {"order": "desc"}});
+        assert_eq!(sorted(sort), expected);
+        assert_eq!(sorted(expected.clone()), expected);
+        let sort = json!(["log.offset", {"event.ingested": "desc", "_doc": "asc"}]);
+        let expected = json!(["log.offset", {"event.ingested": "desc"}, {"_doc": "asc"}]);
+        assert_eq!(sorted(sort), expected);
+        assert_eq!(sorted(json!("log.offset")), json!("log.offset"));
     }
 
     /// Ways around the filter.
