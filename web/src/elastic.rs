@@ -7,6 +7,7 @@
 
 mod checks;
 mod indices;
+mod metadata;
 mod searches;
 
 use bytes::Bytes;
@@ -67,6 +68,25 @@ impl Api {
                 let mapping = self.within(self.store.mapping(&index)).await?;
                 Ok(answer(StatusCode::OK, &mapping))
             }
+            ["_mapping", "field", names] | [_, "_mapping", "field", names] => {
+                only(&call.method, &[Method::GET])?;
+                let index = self.index_of(&segments, "_mapping", &call)?;
+                let mappings = self.field_mappings(&index, names).await?;
+                Ok(answer(StatusCode::OK, &mappings))
+            }
+            ["_settings"] | [_, "_settings"] | ["_settings", _] | [_, "_settings", _] => {
+                only(&call.method, &[Method::GET])?;
+                let index = self.index_of(&segments, "_settings", &call)?;
+                let names = segments.last().filter(|name| **name != "_settings");
+                let settings = self.settings(&index, names.unwrap_or(&"*")).await?;
+                Ok(answer(StatusCode::OK, &settings))
+            }
+            ["_cat", "indices", rest @ ..] if rest.len() <= 1 => {
+                only(&call.method, &[Method::GET])?;
+                let index = self.index(rest.first().unwrap_or(&"_all"), &call)?;
+                let list = self.cat_indices(&index, &params, &call).await?;
+                Ok(answer(StatusCode::OK, &list))
+            }
             ["_field_caps"] | [_, "_field_caps"] => {
                 only(&call.method, &[Method::GET, Method::POST])?;
                 let index = self.index_of(&segments, "_field_caps", &call)?;
@@ -84,7 +104,8 @@ impl Api {
             }
             ["_xpack"] => Err(Problem::not_found("there is no X-Pack")),
             _ => Err(Problem::not_found(
-                "of Elasticsearch's API there is `_search`, `_msearch`, `_mapping` and `_field_caps`",
+                "of Elasticsearch's API there is `_search`, `_msearch`, `_mapping`, `_field_caps`, \
+                 `_settings` and `_cat/indices`",
             )),
         }
     }
