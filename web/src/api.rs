@@ -527,11 +527,34 @@ impl Api {
     {
         call.must_be_json()?;
         let bytes = self.body(call, body, max).await?;
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => Err(Problem::field("", "the body must be a JSON object")),
-            Err(error) => Err(Problem::body(format!("the body is no JSON: {error}"))),
+        object(&bytes)
+    }
+
+    /// As [`Api::object`]; no body at all is an empty object.
+    pub(crate) async fn object_or_empty<B>(
+        &self,
+        call: &Call,
+        body: B,
+        max: usize,
+    ) -> Result<serde_json::Map<String, Value>, Problem>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let bytes = self.body(call, body, max).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(serde_json::Map::new());
         }
+        call.must_be_json()?;
+        object(&bytes)
+    }
+}
+
+fn object(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, Problem> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Problem::field("", "the body must be a JSON object")),
+        Err(error) => Err(Problem::body(format!("the body is no JSON: {error}"))),
     }
 }
 
