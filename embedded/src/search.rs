@@ -2,14 +2,21 @@
 
 pub(crate) mod aggs;
 pub(crate) mod calendar;
+mod date_format;
 pub(crate) mod dates;
 pub(crate) mod highlight;
 pub(crate) mod hits;
+mod lenient;
+mod metric_value;
 mod numbers;
+mod pipeline_aggs;
 pub(crate) mod query;
 pub(crate) mod query_string;
+mod script;
 pub(crate) mod sort;
 pub(crate) mod terms_where;
+#[cfg(test)]
+mod trial;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -294,7 +301,7 @@ pub(crate) fn search(
     }
     let number = |key: &str, default: usize| match &body[key] {
         Value::Null => Ok(default),
-        given => match given.as_u64().and_then(|n| usize::try_from(n).ok()) {
+        given => match lenient::count(given).and_then(|n| usize::try_from(n).ok()) {
             Some(n) => Ok(n),
             None => error(format!("[{key}] is a count, got {given}")),
         },
@@ -388,8 +395,8 @@ pub(crate) fn search(
     }
     let mut shown = Vec::new();
     let filter = SourceFilter::parse(&body["_source"]);
-    let mut wanted_fields = list(body.get("fields"));
-    wanted_fields.extend(list(body.get("docvalue_fields")));
+    let wanted_fields = list(body.get("fields"));
+    let doc_values = list(body.get("docvalue_fields"));
     for hit in found.hits.iter().skip(from).take(size) {
         let Some((searcher, ord)) = found
             .segments
@@ -405,8 +412,8 @@ pub(crate) fn search(
             let values = keys.iter().zip(&hit.values).take(n_shown_keys);
             out["sort"] = values.map(|(key, value)| key.show(value)).collect();
         }
-        if !wanted_fields.is_empty() {
-            out["fields"] = stored.fields(&wanted_fields);
+        if !wanted_fields.is_empty() || !doc_values.is_empty() {
+            out["fields"] = stored.fields(&wanted_fields, &doc_values);
         }
         if let Some(request) = body.get("highlight")
             && let Some(marked) = highlights.of_hit(request, |field| stored.texts(field))

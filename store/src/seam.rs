@@ -125,7 +125,10 @@ impl StoreError {
 /// * Aggregations, two deep and more: `date_histogram` (`fixed_interval`, `calendar_interval`,
 ///   `time_zone`, `offset`, `min_doc_count`, `extended_bounds`, `hard_bounds`), `histogram`,
 ///   `terms`, `filters`, `filter`, `range`, `missing`, `cardinality`, `min`, `max`, `avg`, `sum`,
-///   `stats`, `value_count`, `percentiles`, `top_hits`. An answer has 65,536 buckets at most.
+///   `stats`, `value_count`, `percentiles`, `top_hits`; over the buckets of one
+///   `derivative`, `cumulative_sum`, `serial_diff`, `moving_fn` and `bucket_script` (arithmetic),
+///   beside one `max_bucket`, `min_bucket`, `avg_bucket` and `sum_bucket`. An answer has 65,536
+///   buckets at most.
 /// * A future that is dropped stops its search as soon as the store can.
 /// * Bulk actions: `create`, `index`, `delete`. A document that was created is found by a search
 ///   within the refresh interval, or at once after [`Store::refresh`].

@@ -108,9 +108,11 @@ impl Api {
     {
         let is_head = request.method() == Method::HEAD;
         let takes_gzip = gzip::is_taken(request.headers());
-        let asked = self.metrics.request(request.uri().path());
+        let path = request.uri().path().to_owned();
+        let asked = self.metrics.request(&path);
         let result = self.clone().route(request, peer).await;
-        let mut response = result.unwrap_or_else(|problem| problem.response());
+        let mut response =
+            result.unwrap_or_else(|problem| problem.for_clients_of(&path).response());
         if takes_gzip && !is_head {
             response = gzip::pack(response).await;
         }
@@ -525,11 +527,34 @@ impl Api {
     {
         call.must_be_json()?;
         let bytes = self.body(call, body, max).await?;
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => Err(Problem::field("", "the body must be a JSON object")),
-            Err(error) => Err(Problem::body(format!("the body is no JSON: {error}"))),
+        object(&bytes)
+    }
+
+    /// As [`Api::object`]; no body at all is an empty object.
+    pub(crate) async fn object_or_empty<B>(
+        &self,
+        call: &Call,
+        body: B,
+        max: usize,
+    ) -> Result<serde_json::Map<String, Value>, Problem>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let bytes = self.body(call, body, max).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(serde_json::Map::new());
         }
+        call.must_be_json()?;
+        object(&bytes)
+    }
+}
+
+fn object(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, Problem> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Problem::field("", "the body must be a JSON object")),
+        Err(error) => Err(Problem::body(format!("the body is no JSON: {error}"))),
     }
 }
 
@@ -551,6 +576,16 @@ impl Call {
         let text = self.media_type.as_deref().unwrap_or_default();
         let media = text.split(';').next().unwrap_or_default();
         media.trim().to_lowercase()
+    }
+
+    /// Whether a read may have a body of this media type. Clients that name none are let in: what
+    /// another site's page makes a browser send is refused by [`check_same_origin`] whatever its
+    /// type, and nothing is written.
+    pub(crate) fn may_read(&self, allowed: &[&str]) -> Result<(), Problem> {
+        if self.media_type.is_none() || allowed.contains(&self.media().as_str()) {
+            return Ok(());
+        }
+        Err(Problem::media_type(&allowed.join(" or ")))
     }
 
     /// Browsers send other types across sites without asking.
@@ -604,6 +639,44 @@ fn openapi(format: &str) -> Result<Response<Body>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_may_come_without_a_media_type() {
+        let call = |media_type: Option<&str>| Call {
+            method: Method::POST,
+            params: None,
+            asker: Asker {
+                user: None,
+                role: Role::Viewer,
+                namespaces: Vec::new(),
+                auth: "none",
+            },
+            media_type: media_type.map(str::to_owned),
+            idempotency_key: None,
+            encoding: None,
+            takes_gzip: false,
+            if_none_match: None,
+        };
+        let may_read = |media_type: Option<&str>| {
+            let allowed = ["application/x-ndjson", "application/json"];
+            call(media_type).may_read(&allowed).is_ok()
+        };
+        for media_type in [
+            None,
+            Some("application/json"),
+            Some("Application/JSON; charset=utf-8"),
+            Some("application/x-ndjson"),
+        ] {
+            assert!(may_read(media_type), "{media_type:?}");
+        }
+        for media_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
+            assert!(!may_read(Some(media_type)), "{media_type}");
+        }
+        assert!(
+            call(None).must_be_json().is_err(),
+            "what is written says what it is"
+        );
+    }
 
     /// The document is what clients are made from: it must be JSON, and whole.
     #[test]

@@ -59,16 +59,23 @@ impl Api {
             return Ok(answer(StatusCode::OK, &json!({"status": "ok"})));
         }
         let [
-            name @ ("search" | "metrics" | "query" | "annotations" | "variable" | "tag-keys"
+            name @ ("search"
+            | "metrics"
+            | "metric-payload-options"
+            | "query"
+            | "annotations"
+            | "variable"
+            | "tag-keys"
             | "tag-values"),
         ] = path
         else {
             return Err(Problem::not_found(
-                "Grafana's endpoints are search, metrics, query, annotations, variable, tag-keys and tag-values",
+                "Grafana's endpoints are search, metrics, metric-payload-options, query, annotations, \
+                 variable, tag-keys and tag-values",
             ));
         };
         only(&call.method, &[Method::POST])?;
-        let request = self.object(call, body, MAX_BODY).await?;
+        let request = self.object_or_empty(call, body, MAX_BODY).await?;
         let request = Value::Object(request);
         let result = match *name {
             "search" => self.targets().await?.into_iter().map(Value::from).collect(),
@@ -78,6 +85,8 @@ impl Api {
                 .into_iter()
                 .map(|name| json!({"label": name, "value": name}))
                 .collect(),
+            // No target has payloads to choose from.
+            "metric-payload-options" => Vec::new(),
             "query" => self.series(&request, &call.asker).await?,
             "annotations" => self.marks(&request, &call.asker).await?,
             "variable" => self
@@ -354,12 +363,12 @@ fn range(request: &Value) -> Result<Range, Problem> {
     Ok(Range { from, to })
 }
 
-/// Grafana's ad hoc filters as queries.
+/// Grafana's ad hoc filters as queries: simPod's plugin sends them as `filters`.
 fn ad_hoc(request: &Value) -> Vec<Query> {
-    let list = request["adhocFilters"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    list.iter()
+    ["adhocFilters", "filters"]
+        .iter()
+        .filter_map(|key| request[*key].as_array())
+        .flatten()
         .filter_map(|filter| {
             let filter = filter.as_object()?;
             let text = |filter: &Map<String, Value>, key: &str| {
@@ -391,5 +400,31 @@ fn all(parts: Vec<Query>) -> Query {
         0 => Query::All,
         1 => parts.remove(0),
         _ => Query::And(parts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ad_hoc_filters_are_read_under_both_names() {
+        let filter = |key: &str, operator: &str, value: &str| json!({"key": key, "operator": operator, "value": value});
+        let is = |field: &str, test: query::Test| Query::Test(Some(field.to_owned()), test);
+        let level = is("log.level", query::Test::Phrase("error".to_owned()));
+        let service = is("service.name", query::Test::Regex("ca.*".to_owned()));
+        for key in ["adhocFilters", "filters"] {
+            let request = json!({key: [
+                filter("log.level", "=", "error"), filter("service.name", "!~", "ca.*"),
+            ]});
+            let expected = [level.clone(), Query::Not(Box::new(service.clone()))];
+            assert_eq!(ad_hoc(&request), expected, "{key}");
+        }
+        let both = json!({
+            "adhocFilters": [filter("log.level", "=", "error")],
+            "filters": [filter("service.name", "=~", "ca.*")],
+        });
+        assert_eq!(ad_hoc(&both), [level, service]);
+        assert!(ad_hoc(&json!({"filters": null})).is_empty());
     }
 }

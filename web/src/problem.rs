@@ -167,6 +167,44 @@ impl Problem {
         object
     }
 
+    /// The same with what clients of this path look for beside: Elasticsearch's `error`, of which
+    /// Grafana shows the `reason`, and the `message` that it shows of a JSON data source.
+    pub(crate) fn for_clients_of(self, path: &str) -> Self {
+        let is_below = |name: &str| {
+            path.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if is_below("/es") {
+            let error = self.elastic();
+            return self.with("error", error);
+        }
+        if is_below("/api/v1/grafana") {
+            let message = self.detail.clone();
+            return self.with("message", message);
+        }
+        self
+    }
+
+    /// What Elasticsearch would say in `error`.
+    pub(crate) fn elastic(&self) -> Value {
+        let kind = match self.status.as_u16() {
+            400 if self.kind == "store" => "search_phase_execution_exception",
+            400 | 405 | 422 => "illegal_argument_exception",
+            401 | 403 => "security_exception",
+            404 => "resource_not_found_exception",
+            413 => "content_too_long_exception",
+            415 => "media_type_header_exception",
+            429 | 503 => "es_rejected_execution_exception",
+            504 => "timeout_exception",
+            _ => "exception",
+        };
+        json!({
+            "type": kind,
+            "reason": self.detail,
+            "root_cause": [{"type": kind, "reason": self.detail}],
+        })
+    }
+
     pub(crate) fn response(&self) -> Response<Body> {
         let mut response = Response::new(full(self.json().to_string()));
         *response.status_mut() = self.status;
@@ -193,5 +231,34 @@ impl Problem {
 impl From<store::StoreError> for Problem {
     fn from(error: store::StoreError) -> Self {
         Self::store(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_find_the_reason_where_they_look_for_it() {
+        let problem = || Problem::forbidden("`secret` is none of the indices");
+        let plain = problem().for_clients_of("/api/v1/search").json();
+        assert_eq!(plain, problem().json());
+        let cause =
+            json!({"type": "security_exception", "reason": "`secret` is none of the indices"});
+        for path in ["/es", "/es/", "/es/secret/_search"] {
+            let found = problem().for_clients_of(path).json();
+            assert_eq!(found["error"]["reason"], cause["reason"], "{path}");
+            assert_eq!(found["error"]["type"], cause["type"], "{path}");
+            assert_eq!(found["error"]["root_cause"], json!([cause]), "{path}");
+            // The members of RFC 9457 stay.
+            assert_eq!(found["status"], 403);
+            assert_eq!(found["detail"], plain["detail"]);
+            assert_eq!(found["type"], "/problems/forbidden");
+        }
+        let found = problem().for_clients_of("/api/v1/grafana/query").json();
+        assert_eq!(found["message"], plain["detail"]);
+        for path in ["/essays", "/api/v1/grafanas"] {
+            assert_eq!(problem().for_clients_of(path).json(), plain, "{path}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Hits as a search shows them: the document, filtered, with what was asked beside it.
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use tantivy::schema::Value as _;
 use tantivy::{DocAddress, Searcher, TantivyDocument};
 
-use super::matches_pattern;
+use super::date_format::DateFormat;
+use super::{dates, matches_pattern};
+use crate::field_table::{Kind, kind_of};
 use crate::ids::{DocumentId, Place};
 use crate::schema::Fields;
 
@@ -161,23 +164,27 @@ impl Stored {
         hit
     }
 
-    /// `fields` and `docvalue_fields` of a request: each field once, also where both name it.
-    pub(crate) fn fields(&self, wanted: &[&Value]) -> Value {
-        let patterns: Vec<&str> = wanted
-            .iter()
-            .filter_map(|entry| entry.as_str().or_else(|| entry["field"].as_str()))
-            .collect();
+    /// `fields` and `docvalue_fields` of a request. A field that is in both is shown once, as
+    /// `fields` wants it; of two entries that mean it the later one counts.
+    pub(crate) fn fields(&self, wanted: &[&Value], doc_values: &[&Value]) -> Value {
         let mut flat = Vec::new();
         flatten("", &self.source, &mut flat);
         let mut out = Map::new();
-        for (path, value) in flat {
-            if !patterns.iter().any(|it| matches_pattern(it, &path)) {
+        for entry in doc_values.iter().chain(wanted) {
+            let Some(pattern) = entry.as_str().or_else(|| entry["field"].as_str()) else {
                 continue;
+            };
+            let format = entry["format"].as_str().and_then(DateFormat::parse);
+            let mut found: Map<String, Value> = Map::new();
+            for (path, value) in &flat {
+                if matches_pattern(pattern, path) {
+                    let slot = found.entry(path.clone()).or_insert_with(|| json!([]));
+                    if let Some(list) = slot.as_array_mut() {
+                        list.push(shown(path, value, format));
+                    }
+                }
             }
-            let slot = out.entry(path).or_insert_with(|| json!([]));
-            if let Some(list) = slot.as_array_mut() {
-                list.push(value.clone());
-            }
+            out.extend(found);
         }
         Value::Object(out)
     }
@@ -190,6 +197,24 @@ impl Stored {
         matching
             .filter_map(|(_, value)| super::query::scalar_text(value))
             .collect()
+    }
+}
+
+/// A value as `fields` shows it: dates in the format that is asked for.
+fn shown(path: &str, value: &Value, format: Option<DateFormat>) -> Value {
+    let Some(format) = format else {
+        return value.clone();
+    };
+    let nanos = match value {
+        Value::String(text) => dates::parse_date(text),
+        Value::Number(millis) if matches!(kind_of(path), Kind::Timestamp | Kind::Date) => millis
+            .as_i64()
+            .and_then(|millis| millis.checked_mul(1_000_000)),
+        _ => None,
+    };
+    match nanos {
+        Some(nanos) => format.show(nanos, &TimeZone::UTC).into(),
+        None => value.clone(),
     }
 }
 
@@ -240,19 +265,54 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_asked_for_twice_is_there_once() {
+    fn fields_are_shown_once_and_in_their_format() {
         let stored = Stored {
-            index: "logs-a".to_owned(),
+            index: "logs-a-b".to_owned(),
             id: "1".to_owned(),
-            source: json!({"@timestamp": "t", "tags": ["a", "b"], "http": {"status": 200}}),
+            source: json!({
+                "@timestamp": "2026-11-24T23:00:00.000123Z", "event": {"ingested": 1_795_561_200_000_i64},
+                "log.level": "error", "tags": ["a", "b"],
+            }),
         };
-        let wanted = [
-            json!({"field": "@timestamp", "format": "strict_date_optional_time_nanos"}),
-            json!("@timestamp"),
-            json!("t*"),
-        ];
-        let wanted: Vec<&Value> = wanted.iter().collect();
-        let expected = json!({"@timestamp": ["t"], "tags": ["a", "b"]});
-        assert_eq!(stored.fields(&wanted), expected);
+        let check = |fields: Value, doc_values: Value, expected: Value| {
+            let list = |given: &Value| -> Vec<Value> { given.as_array().cloned().unwrap() };
+            let (wanted, others) = (list(&fields), list(&doc_values));
+            let wanted: Vec<&Value> = wanted.iter().collect();
+            let others: Vec<&Value> = others.iter().collect();
+            let found = stored.fields(&wanted, &others);
+            assert_eq!(found, expected, "{fields} {doc_values}");
+        };
+        let time = |format: &str| json!({"field": "@timestamp", "format": format});
+        check(
+            json!(["@timestamp"]),
+            json!(["@timestamp"]),
+            json!({"@timestamp": ["2026-11-24T23:00:00.000123Z"]}),
+        );
+        check(
+            json!([time("strict_date_optional_time")]),
+            json!([time("epoch_millis"), "tags"]),
+            json!({"@timestamp": ["2026-11-24T23:00:00.000Z"], "tags": ["a", "b"]}),
+        );
+        check(
+            json!([]),
+            json!([time("epoch_millis"), {"field": "event.*", "format": "date_time"}]),
+            json!({
+                "@timestamp": ["1795561200000.123"],
+                "event.ingested": ["2026-11-24T23:00:00.000Z"],
+            }),
+        );
+        check(
+            json!([{"field": "*"}, time("strict_date_optional_time_nanos")]),
+            json!([]),
+            json!({
+                "@timestamp": ["2026-11-24T23:00:00.000123Z"], "event.ingested": [1_795_561_200_000_i64],
+                "log.level": ["error"], "tags": ["a", "b"],
+            }),
+        );
+        check(
+            json!([{"field": "log.level", "format": "epoch_millis"}]),
+            json!([]),
+            json!({"log.level": ["error"]}),
+        );
     }
 }

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use tantivy::columnar::{Cardinality, Column, ColumnType, StrColumn};
 use tantivy::{DocId, SegmentReader, u64_to_f64, u64_to_i64};
 
+use super::date_format::DateFormat;
 use super::dates;
-use super::query::{QueryError, error, scalar_text};
+use super::query::{QueryError, error, list, scalar_text};
 use crate::field_table::{Kind, kind_of};
 use crate::schema::column;
 
@@ -34,7 +35,7 @@ pub(crate) struct SortKey {
     pub(crate) is_descending: bool,
     is_missing_first: bool,
     /// Times as text instead of numbers.
-    has_format: bool,
+    format: Option<DateFormat>,
 }
 
 /// A value to sort by.
@@ -49,44 +50,45 @@ pub(crate) enum SortValue {
 
 /// The keys of a request, `_score` left out.
 ///
+/// Several fields in one object come in the order of their names, since an object of JSON keeps no
+/// other here; the order of documents, behind which nothing is left to decide, comes last.
+///
 /// # Errors
 /// When the sort is not one.
 pub(crate) fn parse(sort: &Value) -> Result<Vec<SortKey>, QueryError> {
-    let entries: Vec<&Value> = match sort {
-        Value::Null => Vec::new(),
-        Value::Array(entries) => entries.iter().collect(),
-        entry => vec![entry],
-    };
-    let mut keys = Vec::new();
-    for entry in entries {
+    let mut entries: Vec<(&str, &Value)> = Vec::new();
+    for entry in list(Some(sort)) {
         match entry {
-            Value::String(field) => keys.extend(key(field, &Value::Null)),
-            // Grafana names all fields in one object.
-            Value::Object(fields) if !fields.is_empty() => {
-                keys.extend(
-                    fields
-                        .iter()
-                        .filter_map(|(field, options)| key(field, options)),
-                );
+            Value::String(field) => entries.push((field.as_str(), &Value::Null)),
+            Value::Object(fields) => {
+                let (last, first): (Vec<_>, Vec<_>) = fields
+                    .iter()
+                    .partition(|(field, _)| is_document_order(field));
+                let fields = first.into_iter().chain(last);
+                entries.extend(fields.map(|(field, options)| (field.as_str(), options)));
             }
             _ => return error("a sort is a field, or {field: {order: …}}"),
         }
+    }
+    let mut keys = Vec::new();
+    for (field, options) in entries {
+        let order = options.as_str().or_else(|| options["order"].as_str());
+        if field == "_score" {
+            continue;
+        }
+        keys.push(SortKey {
+            field: field.strip_suffix(".keyword").unwrap_or(field).to_owned(),
+            is_descending: order.is_some_and(|order| order.eq_ignore_ascii_case("desc")),
+            is_missing_first: options["missing"].as_str() == Some("_first"),
+            format: options["format"]
+                .as_str()
+                .map(|text| DateFormat::parse(text).unwrap_or(DateFormat::Nanos)),
+        });
     }
     if keys.len() > MAX_KEYS {
         return error(format!("a sort takes {MAX_KEYS} fields at most"));
     }
     Ok(keys)
-}
-
-/// One field of a sort; none for `_score`.
-fn key(field: &str, options: &Value) -> Option<SortKey> {
-    let order = options.as_str().or_else(|| options["order"].as_str());
-    (field != "_score").then(|| SortKey {
-        field: field.strip_suffix(".keyword").unwrap_or(field).to_owned(),
-        is_descending: order.is_some_and(|order| order.eq_ignore_ascii_case("desc")),
-        is_missing_first: options["missing"].as_str() == Some("_first"),
-        has_format: options["format"].is_string(),
-    })
 }
 
 impl SortKey {
@@ -96,12 +98,12 @@ impl SortKey {
             field: "_shard_doc".to_owned(),
             is_descending: false,
             is_missing_first: false,
-            has_format: false,
+            format: None,
         }
     }
 
     pub(crate) fn is_document_order(&self) -> bool {
-        matches!(self.field.as_str(), "_shard_doc" | "_doc")
+        is_document_order(&self.field)
     }
 
     fn is_time(&self) -> bool {
@@ -120,14 +122,18 @@ impl SortKey {
             {
                 Some(number) if number.abs() < NANOS_FROM => number.checked_mul(1_000_000),
                 Some(number) => Some(number),
-                None => value.as_str().and_then(|text| match text.parse::<i64>() {
-                    Ok(number) if number.abs() >= NANOS_FROM => Some(number),
-                    _ => dates::parse_bound(
-                        text,
-                        Timestamp::now(),
-                        &TimeZone::UTC,
-                        dates::Round::Down,
-                    ),
+                None => value.as_str().and_then(|text| {
+                    let read = self.format.and_then(|format| format.read(text));
+                    match (read, text.parse::<i64>()) {
+                        (Some(nanos), _) => Some(nanos),
+                        (None, Ok(number)) if number.abs() >= NANOS_FROM => Some(number),
+                        _ => dates::parse_bound(
+                            text,
+                            Timestamp::now(),
+                            &TimeZone::UTC,
+                            dates::Round::Down,
+                        ),
+                    }
                 }),
             };
             return match nanos {
@@ -152,10 +158,10 @@ impl SortKey {
     pub(crate) fn show(&self, value: &SortValue) -> Value {
         match value {
             SortValue::Missing => Value::Null,
-            SortValue::Signed(nanos) if self.is_time() && self.has_format => {
-                let time = Timestamp::from_nanosecond(i128::from(*nanos)).unwrap_or_default();
-                time.to_string().into()
-            }
+            SortValue::Signed(nanos) if self.is_time() && self.format.is_some() => self
+                .format
+                .map(|format| format.show(*nanos, &TimeZone::UTC))
+                .into(),
             SortValue::Signed(nanos) if kind_of(&self.field) == Kind::Date => {
                 (nanos / 1_000_000).into()
             }
@@ -188,6 +194,10 @@ impl SortKey {
             by_value
         }
     }
+}
+
+fn is_document_order(field: &str) -> bool {
+    matches!(field, "_shard_doc" | "_doc")
 }
 
 fn float(value: &SortValue) -> f64 {
@@ -475,28 +485,58 @@ fn value(sort: &SortKey, column: &KeyColumn, doc: DocId) -> tantivy::Result<Sort
 mod tests {
     use super::*;
 
+    fn fields(sort: Value) -> Vec<(String, bool)> {
+        let keys = parse(&sort).unwrap();
+        keys.into_iter()
+            .map(|key| (key.field, key.is_descending))
+            .collect()
+    }
+
     #[test]
-    fn sorts_are_read_in_every_form() {
-        let read = |sort: Value| -> Vec<(String, bool)> {
-            let keys = parse(&sort).unwrap().into_iter();
-            keys.map(|key| (key.field, key.is_descending)).collect()
-        };
-        let time = |is_descending: bool| ("@timestamp".to_owned(), is_descending);
-        let document = ("_doc".to_owned(), true);
-        assert_eq!(read(json!("@timestamp")), [time(false)]);
-        assert_eq!(read(json!({"@timestamp": "desc"})), [time(true)]);
-        let two = [
-            json!([{"@timestamp": {"order": "desc"}}, {"_doc": "DESC"}, "_score"]),
+    fn a_sort_may_be_one_object_with_several_fields() {
+        let time = ("@timestamp".to_owned(), true);
+        let place = ("_doc".to_owned(), true);
+        for sort in [
             json!({
                 "@timestamp": {"order": "desc", "unmapped_type": "boolean"},
                 "_doc": {"order": "desc"},
             }),
-        ];
-        for sort in two {
-            assert_eq!(read(sort), [time(true), document.clone()]);
+            json!([{"@timestamp": "desc", "_doc": "desc"}]),
+            json!([{"@timestamp": "desc"}, {"_doc": "desc"}]),
+        ] {
+            assert_eq!(
+                fields(sort.clone()),
+                [time.clone(), place.clone()],
+                "{sort}"
+            );
         }
-        for sort in [json!([{}]), json!(5), json!(["a", "b", "c", "d", "e"])] {
-            assert!(parse(&sort).is_err(), "{sort}");
+        let sort = json!({"_doc": "asc", "event.ingested": "desc"});
+        let expected = [
+            ("event.ingested".to_owned(), true),
+            ("_doc".to_owned(), false),
+        ];
+        assert_eq!(fields(sort), expected);
+        assert_eq!(fields(json!("took")), [("took".to_owned(), false)]);
+        assert!(fields(json!(null)).is_empty());
+        assert!(parse(&json!([3])).is_err());
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_is_shown() {
+        let time = SortValue::Signed(1_795_561_200_000_123_400);
+        for (format, expected) in [
+            (json!("epoch_millis"), json!("1795561200000.1234")),
+            (json!("epoch_second"), json!("1795561200.0001234")),
+            (
+                json!("strict_date_optional_time_nanos"),
+                json!("2026-11-24T23:00:00.0001234Z"),
+            ),
+            (Value::Null, json!(1_795_561_200_000_123_400_i64)),
+        ] {
+            let keys = parse(&json!({"@timestamp": {"format": format}})).unwrap();
+            let shown = keys[0].show(&time);
+            assert_eq!(shown, expected);
+            assert_eq!(keys[0].read_after(&shown), Ok(time.clone()), "{format}");
         }
     }
 }

@@ -34,3 +34,10 @@ test('no two panels lie on each other', () => {
     for (const box of boxes) expect(box[0]! + box[2]!).toBeLessThanOrEqual(24);
   }
 });
+
+test('intervals are such that Elasticsearch knows', () => {
+  for (const [name, dashboard] of Object.entries(BUILTIN)) {
+    const text = JSON.stringify(grafana(name, dashboard));
+    for (const [, interval] of text.matchAll(/"interval":"([^"]*)"/g)) expect(interval, name).toMatch(/^(auto|\d+(ms|s|m|h|d))$/);
+  }
+});

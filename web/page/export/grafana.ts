@@ -68,7 +68,7 @@ function counters(names: [string, string][]): Body {
 function body(panel: Panel): Body {
   switch (panel.type) {
     case 'figure': {
-      if (panel.of === undefined) return stat([target('A', panel.q ?? '', [metric(panel.metric, '1')], [{ ...OVER_TIME, settings: { interval: '100y', min_doc_count: '1' } }])], panel.unit ?? 'count', 'lastNotNull');
+      if (panel.of === undefined) return stat([target('A', panel.q ?? '', [metric(panel.metric, '1')], [{ ...OVER_TIME, settings: { interval: '36500d', min_doc_count: '1' } }])], panel.unit ?? 'count', 'lastNotNull');
       const sum = (refId: string, expression: string) => ({ refId, datasource: EXPRESSION, type: 'reduce', reducer: 'sum', expression, hide: true });
       return stat([
         target('A', panel.q ?? '', [metric('count', '1')], [OVER_TIME], { hide: true }), target('B', panel.of, [metric('count', '1')], [OVER_TIME], { hide: true }),
