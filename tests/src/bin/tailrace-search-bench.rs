@@ -46,7 +46,8 @@ const SETTLE: Duration = Duration::from_secs(1_800);
     version,
     after_help = "Examples:\n  tailrace-search-bench --docs 1000000\n      \
                   a look at both, in minutes\n  \
-                  tailrace-search-bench --docs 50000000 --store embedded --dir /big/disk"
+                  tailrace-search-bench --docs 50000000 --store embedded --dir /big/disk\n  \
+                  tailrace-search-bench --docs 50000000 --store embedded --dir /big/disk --ask-only"
 )]
 struct Args {
     /// Documents to load.
@@ -61,6 +62,9 @@ struct Args {
     /// Where the embedded store keeps its files; a temporary directory unless told.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Ask only: the documents are in `--dir` already, from a run before with the same `--docs`.
+    #[arg(long, requires = "dir")]
+    ask_only: bool,
     /// Be the embedded store, in this directory, and print its port.
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
@@ -84,13 +88,17 @@ fn main() -> anyhow::Result<()> {
         return runtime.block_on(embedded_server::serve(dir, |port| println!("{port}")));
     }
     println!(
-        "| store | docs/s | µs CPU a document | disk bytes a document | disk : documents | peak RSS MiB |\n\
-         |---|---:|---:|---:|---:|---:|"
+        "| store | docs/s | µs CPU a document | disk bytes a document | disk : documents | peak RSS MiB | newest 100 meanwhile: p50 ms | p99 ms |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|"
     );
     let mut queries = String::new();
     let mut files = BTreeMap::new();
     for which in [Which::Embedded, Which::Opensearch] {
         if args.store.is_none_or(|only| only == which) {
+            ensure!(
+                which == Which::Embedded || !args.ask_only,
+                "only the embedded store keeps its documents: add `--store embedded`"
+            );
             let scratch = Scratch::new("search-bench")?;
             let dir = args.dir.as_deref().unwrap_or(scratch.path());
             let target = Target::start(which, dir)?;
@@ -226,25 +234,12 @@ async fn measure(target: &Target, args: &Args) -> anyhow::Result<(String, String
         };
         client.install(&install).await;
     }
-    let before = target.usage()?;
-    let began = Instant::now();
-    let bytes = load(&client, args.docs).await?;
-    client.refresh(INDEX).await?;
-    let took = began.elapsed();
-    let used = target.usage()?.since(&before);
+    let row = match args.ask_only {
+        true => String::new(),
+        false => load_measured(target, &client, args.docs).await?,
+    };
     let count = client.count(INDEX, None).await?;
     ensure!(count == args.docs, "{count} documents of {}", args.docs);
-    let disk = settled(target, &client).await?;
-    let docs = args.docs as f64;
-    let row = format!(
-        "| {} | {:.0} | {:.1} | {:.0} | {:.2} | {} |",
-        target.name(),
-        docs / took.as_secs_f64(),
-        used.cpu().as_secs_f64() * 1e6 / docs,
-        disk as f64 / docs,
-        disk as f64 / bytes as f64,
-        target.usage()?.peak_rss >> 20,
-    );
     let mut rows = String::new();
     for (name, body) in queries() {
         let mut times = Vec::new();
@@ -256,19 +251,69 @@ async fn measure(target: &Target, args: &Args) -> anyhow::Result<(String, String
             found = answer["hits"]["total"]["value"].as_u64().unwrap_or(0);
         }
         times.sort_unstable();
-        let at = |share: f64| {
-            let idx = ((times.len() as f64 * share) as usize).min(times.len() - 1);
-            times.get(idx).map_or(0.0, |time| time.as_secs_f64() * 1e3)
-        };
         writeln!(
             rows,
             "| {name} | {} | {found} | {:.1} | {:.1} |",
             target.name(),
-            at(0.5),
-            at(0.99)
+            quantile(&times, 0.5),
+            quantile(&times, 0.99)
         )?;
     }
     Ok((row, rows))
+}
+
+/// Loads the documents, asking meanwhile what somebody at the page asks; the row of the store.
+async fn load_measured(
+    target: &Target,
+    client: &Arc<Elasticsearch>,
+    docs: u64,
+) -> anyhow::Result<String> {
+    let before = target.usage()?;
+    let began = Instant::now();
+    let mut times = Vec::new();
+    let bytes = tokio::select! {
+        bytes = load(client, docs) => bytes?,
+        failed = ask_while_loading(client, &mut times) => return Err(failed),
+    };
+    client.refresh(INDEX).await?;
+    let took = began.elapsed();
+    let used = target.usage()?.since(&before);
+    times.sort_unstable();
+    let disk = settled(target, client).await?;
+    let docs = docs as f64;
+    Ok(format!(
+        "| {} | {:.0} | {:.1} | {:.0} | {:.2} | {} | {:.1} | {:.1} |",
+        target.name(),
+        docs / took.as_secs_f64(),
+        used.cpu().as_secs_f64() * 1e6 / docs,
+        disk as f64 / docs,
+        disk as f64 / bytes as f64,
+        target.usage()?.peak_rss >> 20,
+        quantile(&times, 0.5),
+        quantile(&times, 0.99),
+    ))
+}
+
+/// Asks for the newest documents once a second, until it is dropped or a question fails.
+async fn ask_while_loading(client: &Elasticsearch, times: &mut Vec<Duration>) -> anyhow::Error {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let body = json!({"size": 100, "sort": [{"@timestamp": "desc"}]});
+    loop {
+        ticks.tick().await;
+        let began = Instant::now();
+        match client.search(INDEX, &body).await {
+            Ok(_) => times.push(began.elapsed()),
+            // Nothing was loaded yet.
+            Err(error) if error.status() == Some(404) => {}
+            Err(error) => return error.into(),
+        }
+    }
+}
+
+/// Milliseconds that a share of `sorted` did not exceed; 0 when there are none.
+fn quantile(sorted: &[Duration], share: f64) -> f64 {
+    let idx = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(idx).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
 
 /// The disk's use when merging has come to rest.
@@ -299,10 +344,14 @@ async fn load(client: &Arc<Elasticsearch>, docs: u64) -> anyhow::Result<u64> {
                 if start >= docs {
                     return anyhow::Ok(());
                 }
-                let body = body(start..(start + BATCH).min(docs), docs, first_ns);
+                let body = hyper::body::Bytes::from(body(
+                    start..(start + BATCH).min(docs),
+                    docs,
+                    first_ns,
+                )?);
                 bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
                 let answer = loop {
-                    let answer = client.bulk(body.clone().into(), Encoding::Identity).await?;
+                    let answer = client.bulk(body.clone(), Encoding::Identity).await?;
                     // Asked to come again, as a sender would be.
                     if answer.status != 429 {
                         break answer;
@@ -331,8 +380,9 @@ async fn load(client: &Arc<Elasticsearch>, docs: u64) -> anyhow::Result<u64> {
     Ok(bytes.load(Ordering::Relaxed))
 }
 
-/// A request with documents as the aggregator makes them of the shop's lines.
-fn body(numbers: std::ops::Range<u64>, docs: u64, first_ns: u64) -> Vec<u8> {
+/// A request with documents as the aggregator makes them of the shop's lines. Written by hand: the
+/// client works on the cores that the store is measured on.
+fn body(numbers: std::ops::Range<u64>, docs: u64, first_ns: u64) -> anyhow::Result<Vec<u8>> {
     const SERVICES: [&str; 6] = ["web", "orders", "payments", "search", "mailer", "stock"];
     let mut shop = Shop::new(numbers.start, u32::try_from(numbers.start).unwrap_or(0));
     let mut rng = fastrand::Rng::with_seed(numbers.start);
@@ -343,10 +393,12 @@ fn body(numbers: std::ops::Range<u64>, docs: u64, first_ns: u64) -> Vec<u8> {
         line.clear();
         let kind = shop.pick();
         shop.append_event(kind, at, &mut line);
-        let mut message = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let message = String::from_utf8_lossy(&line);
+        let mut message = message.trim_end();
+        let found;
         if n == docs / 3 {
-            message.push(' ');
-            message.push_str(NEEDLE);
+            found = format!("{message} {NEEDLE}");
+            message = &found;
         }
         let which = rng.usize(..SERVICES.len());
         let (service, pod) = (SERVICES[which], rng.u8(..8));
@@ -356,25 +408,31 @@ fn body(numbers: std::ops::Range<u64>, docs: u64, first_ns: u64) -> Vec<u8> {
             _ => "info",
         };
         let status = [200, 200, 200, 404, 500][rng.usize(..5)];
+        let (path, took) = (rng.u16(..500), f64::from(rng.u32(..100_000)) / 100.0);
         let time = rfc3339(at);
-        let stream = which as u64 * 8 + u64::from(pod);
-        store::append_action(&mut out, INDEX, &document_id(stream, n * 200, 1));
-        let document = json!({
-            "@timestamp": time, "message": message,
-            "log": {"level": level, "iostream": "stdout", "offset": n * 200,
-                "file": {"path": format!("/var/log/containers/{service}-{pod}_shop_{service}.log")}},
-            "kubernetes": {"namespace": "shop", "pod": {"name": format!("{service}-{pod}")},
-                "container": {"name": service}, "node": {"name": format!("node-{}", pod % 4)}},
-            "service": {"name": service}, "event": {"ingested": time},
-            "http": {"response": {"status_code": status}},
-            "url": {"path": format!("/api/v2/{service}/{}", rng.u16(..500))},
-            "attributes": {"took": f64::from(rng.u32(..100_000)) / 100.0},
-            "tailrace": {"stream": format!("{stream:016x}"), "length": message.len()},
-        });
-        out.extend_from_slice(document.to_string().as_bytes());
-        out.push(b'\n');
+        let (stream, offset, node) = (which as u64 * 8 + u64::from(pod), n * 200, pod % 4);
+        store::append_action(&mut out, INDEX, &document_id(stream, offset, 1));
+        write!(out, r#"{{"@timestamp":"{time}","message":"#)?;
+        serde_json::to_writer(&mut out, message)?;
+        write!(
+            out,
+            r#","log":{{"level":"{level}","iostream":"stdout","offset":{offset},"file":{{"path":"/var/log/containers/{service}-{pod}_shop_{service}.log"}}}},"#
+        )?;
+        write!(
+            out,
+            r#""kubernetes":{{"namespace":"shop","pod":{{"name":"{service}-{pod}"}},"container":{{"name":"{service}"}},"node":{{"name":"node-{node}"}}}},"#
+        )?;
+        write!(
+            out,
+            r#""service":{{"name":"{service}"}},"event":{{"ingested":"{time}"}},"http":{{"response":{{"status_code":{status}}}}},"#
+        )?;
+        writeln!(
+            out,
+            r#""url":{{"path":"/api/v2/{service}/{path}"}},"attributes":{{"took":{took}}},"tailrace":{{"stream":"{stream:016x}","length":{}}}}}"#,
+            message.len()
+        )?;
     }
-    out
+    Ok(out)
 }
 
 fn rfc3339(ns: u64) -> String {
@@ -386,6 +444,8 @@ fn rfc3339(ns: u64) -> String {
 /// What the page asks.
 fn queries() -> Vec<(&'static str, Value)> {
     let newest = json!([{"@timestamp": "desc"}]);
+    let per_half_hour = json!({"date_histogram":
+        {"field": "@timestamp", "fixed_interval": "30m", "min_doc_count": 1}});
     let hits = |query: Value| json!({"size": 100, "sort": newest, "query": query});
     vec![
         ("newest 100", hits(json!({"match_all": {}}))),
@@ -407,6 +467,16 @@ fn queries() -> Vec<(&'static str, Value)> {
             json!({"size": 0, "track_total_hits": true, "aggs": {"time": {
                 "date_histogram": {"field": "@timestamp", "fixed_interval": "30m"},
                 "aggs": {"level": {"terms": {"field": "log.level"}}}}}}),
+        ),
+        (
+            "the page's histogram: all, by level, without one",
+            json!({"size": 0, "track_total_hits": true, "aggs": {
+                "over": per_half_hour,
+                "by": {"terms": {"field": "log.level", "size": 10}, "aggs": {"over": per_half_hour}},
+                "without": {
+                    "filters": {"filters": {"x": {"bool": {"must_not": [{"exists": {"field": "log.level"}}]}}}},
+                    "aggs": {"over": per_half_hour}},
+            }}),
         ),
         (
             "terms: top 10 paths",

@@ -232,7 +232,7 @@ impl Source<'_> {
             ),
             ("POST", "/es/_msearch", lines, "{}\n", 400),
             ("POST", "/es/_msearch", lines, "{}\n[]\n", 400),
-            ("GET", "/es/_cat/indices", "", "", 404),
+            ("GET", "/es/_cat/indices", "", "", 400),
             ("DELETE", "/es/logs-a-b", "", "", 404),
             ("GET", "/es/secret/_search", "", "", 403),
             ("GET", "/es/.tailrace/_mapping", "", "", 403),
