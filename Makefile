@@ -18,7 +18,7 @@ ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 TESTED := $(CARGO_TARGET_DIR)/tested
 
-.PHONY: help run test unit e2e page-million faulttests faults churn soak bench bench-full bench-guard bench-stages bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e faulttests faults churn soak bench bench-full bench-guard bench-stages bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,10 +35,6 @@ unit: prune ## the tests that need no server
 
 e2e: prune faulty ## the end-to-end tests alone; E2E='--test faults crashes' picks some
 	TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests $(E2E) -- --test-threads 1
-
-page-million: prune faulty ## the web page over a million lines in the embedded store: nothing may freeze it
-	PAGE_LINES=$(or $(PAGE_LINES),1000000) TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests --test e2e -- \
-	    the_page_does_not_freeze_over_many_lines
 
 faulttests: prune faulty ## named tests of faults: docs/faults.md; ONLY=crashes picks some
 	TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests --test faults $(ONLY) -- --test-threads 1

@@ -594,7 +594,10 @@ async fn terms_come_in_the_order_of_a_percentile() {
     let refused = ask(json!({"1[90.0]": "desc"}), 1, json!([95])).await;
     let refused = refused.unwrap_err();
     assert_eq!(refused.status(), Some(400), "{refused}");
-    assert!(refused.to_string().contains("percentile [90.0]"), "{refused}");
+    assert!(
+        refused.to_string().contains("percentile [90.0]"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

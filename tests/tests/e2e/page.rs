@@ -18,9 +18,8 @@ use tests::{
     wait,
 };
 
-/// Lines that the page is tried over when `PAGE_LINES` does not say otherwise. A million, which it
-/// has to bear, takes a minute to load: `make page-million`.
-const LINES: u64 = 100_000;
+/// Lines that the page is tried over when `PAGE_LINES` does not say otherwise.
+const LINES: u64 = 1_000_000;
 /// The time that they are of, up to now.
 const SPAN_NS: u64 = 50 * 60 * 1_000_000_000;
 /// How long they may take to be found.
