@@ -53,13 +53,13 @@ impl Api {
                 only(&call.method, &[Method::GET, Method::POST])?;
                 let mut request = self.dsl(&call, body).await?;
                 from_params(&params, &mut request)?;
-                let asked = Asked::of_address(&segments, "_search", &params);
+                let asked = Asked::of_address(&segments, "_search", &params)?;
                 let found = self.run(&asked, request, &call).await?;
                 Ok(answer(StatusCode::OK, &found))
             }
             ["_msearch"] | [_, "_msearch"] => {
                 only(&call.method, &[Method::POST])?;
-                let default = Asked::of_address(&segments, "_msearch", &params);
+                let default = Asked::of_address(&segments, "_msearch", &params)?;
                 self.several(&default, &call, body).await
             }
             ["_mapping"] | [_, "_mapping"] => {

@@ -230,6 +230,7 @@ impl Source<'_> {
                 "{}",
                 415,
             ),
+            ("POST", "/es/_msearch", lines, "", 400),
             ("POST", "/es/_msearch", lines, "{}\n", 400),
             ("POST", "/es/_msearch", lines, "{}\n[]\n", 400),
             ("GET", "/es/_cat/indices", "", "", 400),

@@ -2,7 +2,11 @@
 
 use crate::access::{Asker, Role, is_like};
 use crate::api::{Api, Call};
+use crate::params::at_most;
 use crate::problem::Problem;
+
+/// Characters of an index expression in a path.
+pub(super) const MAX_INDEX: usize = 512;
 
 impl Api {
     /// Whether a name or pattern lies within what is searched.
@@ -36,7 +40,7 @@ impl Api {
         call: &Call,
     ) -> Result<String, Problem> {
         match segments.first() {
-            Some(index) if *index != word => self.index(index, call),
+            Some(index) if *index != word => self.index(at_most("index", index, MAX_INDEX)?, call),
             _ => Ok(self.options.index.clone()),
         }
     }

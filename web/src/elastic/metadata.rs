@@ -44,13 +44,13 @@ impl Api {
                 "`_cat/indices` is answered as JSON only: `?format=json`",
             ));
         }
+        let unit = match params.get("bytes") {
+            None => "b",
+            Some("b") => "",
+            Some(_) => return Err(Problem::parameter("bytes", "sizes are told in bytes: `b`")),
+        };
         let indices = self.within(self.store.indices(index)).await?;
         let sees_all = call.asker.filter().is_none();
-        let unit = if params.get("bytes").is_some() {
-            ""
-        } else {
-            "b"
-        };
         Ok(indices
             .iter()
             .map(|info| row(info, sees_all, unit))

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::MAX_BODY;
 use super::checks::checked;
+use super::indices::MAX_INDEX;
 use crate::api::{Api, Call};
 use crate::body::{Body, json as answer};
-use crate::params::Params;
+use crate::params::{Params, at_most};
 use crate::problem::Problem;
 
 /// Searches of one `_msearch`.
@@ -27,12 +28,24 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Reads an address: the part of the path before `word` is the index.
-    pub(super) fn of_address(segments: &[&str], word: &str, params: &Params) -> Self {
+    ///
+    /// # Errors
+    /// When the index is too long, or `ignore_unavailable` is neither true nor false.
+    pub(super) fn of_address(
+        segments: &[&str],
+        word: &str,
+        params: &Params,
+    ) -> Result<Self, Problem> {
         let index = segments.first().filter(|first| **first != word);
-        Self {
-            index: index.copied().unwrap_or("_all").to_owned(),
-            skips_missing: matches!(params.get("ignore_unavailable"), Some("" | "true")),
-        }
+        let index = index.copied().unwrap_or("_all");
+        Ok(Self {
+            index: at_most("index", index, MAX_INDEX)?.to_owned(),
+            skips_missing: match params.get("ignore_unavailable") {
+                // As on a server, the name alone means yes.
+                Some("") => true,
+                _ => params.flag("ignore_unavailable", false)?,
+            },
+        })
     }
 
     /// Reads the head of one search of several; what it leaves open is as in `default`.
@@ -116,6 +129,11 @@ impl Api {
     {
         call.may_read(&["application/x-ndjson", "application/json"])?;
         let bytes = self.body(call, body, MAX_BODY).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Err(Problem::body(
+                "a request has a head and a search at least, a line each",
+            ));
+        }
         let mut responses = Vec::new();
         for (head, search) in pairs(&bytes)? {
             let asked = Asked::of_head(&head, default);
@@ -209,7 +227,13 @@ mod tests {
                 index: index.to_owned(),
                 skips_missing,
             };
-            assert_eq!(Asked::of_address(segments, "_search", &params), expected);
+            let asked = Asked::of_address(segments, "_search", &params).unwrap();
+            assert_eq!(asked, expected);
+        }
+        let long = "x".repeat(MAX_INDEX + 1);
+        for (index, params) in [("x", "ignore_unavailable=null"), (long.as_str(), "")] {
+            let params = Params::any(Some(params)).unwrap();
+            assert!(Asked::of_address(&[index, "_search"], "_search", &params).is_err());
         }
     }
 
