@@ -14,6 +14,7 @@ mod chart;
 mod compose;
 mod configurations;
 mod events;
+mod memory;
 mod pod_security;
 mod pods;
 mod release;
