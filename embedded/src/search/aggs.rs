@@ -8,6 +8,7 @@ mod answer;
 mod filters;
 mod histograms;
 mod metrics;
+mod percentiles;
 mod pipelines;
 mod terms;
 mod top_metrics;
@@ -34,9 +35,10 @@ use histograms::{
     Interval, calendar_histogram, date_histogram, histogram, interval_of, millis_of, offset_of,
     zone_of,
 };
-use metrics::{metric, refuse_missing};
+use metrics::{Figure, metric, refuse_missing};
+use percentiles::{Percentiles, counted};
 use pipelines::{in_order, parent_of};
-use terms::{ByPercentile, terms};
+use terms::{Order, terms};
 use top_metrics::TopMetrics;
 
 /// Deepest nesting.
@@ -55,11 +57,10 @@ pub(crate) struct Plan {
 
 #[derive(Debug)]
 enum PlanKind {
-    /// As tantivy answers.
+    /// As tantivy answers, or nearly.
     Metric {
         field: String,
-        /// Whether it has several values, each under a name of its own.
-        has_several: bool,
+        figure: Figure,
     },
     DateHistogram {
         field: String,
@@ -75,7 +76,7 @@ enum PlanKind {
     },
     Terms {
         field: String,
-        by: Option<ByPercentile>,
+        order: Option<Order>,
     },
     /// One filter, under its own name.
     Filter {
@@ -231,16 +232,27 @@ fn one(
         "min" | "max" | "avg" | "sum" | "stats" | "extended_stats" | "value_count"
         | "cardinality" | "percentiles" => {
             let field = field()?;
-            let given = metric(name, kind, &field, body, now)?;
+            let mut given = metric(name, kind, &field, body, now)?;
+            let figure = match kind {
+                "percentiles" => {
+                    // Of the same values: those of its type, with the same `missing`.
+                    let stats = json!({"stats": given});
+                    put(&counted(name), stats, Aggregations::default())?;
+                    Figure::Percentiles(Percentiles::plan(&mut given))
+                }
+                "value_count" | "cardinality" => Figure::Count,
+                "stats" => Figure::Stats,
+                "extended_stats" => Figure::ExtendedStats,
+                _ => Figure::One,
+            };
             put(name, json!({kind: given}), below)?;
-            let has_several = matches!(kind, "stats" | "extended_stats" | "percentiles");
-            Ok(PlanKind::Metric { field, has_several })
+            Ok(PlanKind::Metric { field, figure })
         }
         "terms" => {
             let field = field()?;
-            let (given, by) = terms(name, &field, body, &below)?;
+            let (given, order) = terms(name, &field, body, &below)?;
             put(name, json!({"terms": given}), below)?;
-            Ok(PlanKind::Terms { field, by })
+            Ok(PlanKind::Terms { field, order })
         }
         "histogram" => {
             let field = field()?;

@@ -1,14 +1,12 @@
 //! Answers: what tantivy counted, in Elasticsearch's form.
 
-use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::super::date_format::DateFormat;
-use super::super::dates;
 use super::super::query::QueryError;
 use super::filters::part;
+use super::metrics::{settle, shown as shown_metric};
 use super::{Plan, PlanKind, SearchTop, pipelines};
-use crate::field_table::{Kind, kind_of};
 
 /// Makes the answer of tantivy's. `query` is the search's own, for `top_hits`.
 ///
@@ -30,6 +28,7 @@ fn level_answer(
     path: &mut Vec<Value>,
     top: &mut SearchTop<'_>,
 ) -> Result<Map<String, Value>, QueryError> {
+    settle(plans, results);
     let mut out = Map::new();
     for plan in plans {
         let mut found = results
@@ -37,7 +36,7 @@ fn level_answer(
             .map(Value::take)
             .unwrap_or_default();
         let mut shown = match &plan.kind {
-            PlanKind::Metric { field, .. } => metric(field, found),
+            PlanKind::Metric { field, figure } => shown_metric(field, figure, found),
             PlanKind::TopHits { body } => {
                 let filters: Vec<&Value> = path.iter().filter(|query| !query.is_null()).collect();
                 top(json!({"bool": {"filter": filters}}), body)?
@@ -77,9 +76,12 @@ fn level_answer(
                 pipelines::over(&plan.below, shown.collect());
                 buckets_value(list, *is_keyed)
             }
-            PlanKind::Terms { field, by } => {
-                if let Some(by) = by {
-                    by.apply(&mut found);
+            PlanKind::Terms { field, order } => {
+                if let Some(order) = order {
+                    for entry in entries(&mut found) {
+                        settle(&plan.below, entry);
+                    }
+                    order.apply(&mut found);
                 }
                 for entry in entries(&mut found) {
                     let key = entry["key"].clone();
@@ -202,28 +204,9 @@ fn count(found: &Value) -> Value {
 }
 
 /// A number without a fraction, as a whole number.
-fn whole(value: &Value) -> Option<Value> {
+pub(super) fn whole(value: &Value) -> Option<Value> {
     let float = value
         .as_f64()
         .filter(|float| float.fract() == 0.0 && float.abs() < 9.0e15)?;
     Some((float as i64).into())
-}
-
-/// Metrics of times are in milliseconds.
-fn metric(field: &str, mut found: Value) -> Value {
-    if !matches!(kind_of(field), Kind::Timestamp | Kind::Date) {
-        return found;
-    }
-    if let Some(found) = found.as_object_mut() {
-        for key in ["value", "min", "max", "avg"] {
-            let Some(nanos) = found.get(key).and_then(Value::as_f64) else {
-                continue;
-            };
-            let millis = (nanos / 1_000_000.0).floor();
-            found.insert(key.to_owned(), millis.into());
-            let text = dates::format_millis(millis as i64, &TimeZone::UTC);
-            found.insert(format!("{key}_as_string"), text.into());
-        }
-    }
-    found
 }

@@ -112,7 +112,9 @@ fn check(name: &str, path: &Path, plans: &[Plan]) -> Result<(), QueryError> {
             continue;
         }
         return match (&plan.kind, path.key()) {
-            (PlanKind::Metric { has_several, .. }, key) if *has_several == key.is_some() => Ok(()),
+            (PlanKind::Metric { figure, .. }, key) if figure.has_several() == key.is_some() => {
+                Ok(())
+            }
             (PlanKind::Metric { .. }, None) => error(format!(
                 "[{name}]: [{step}] has several values, and the path [{path}] has to name one"
             )),

@@ -8,14 +8,27 @@ use tantivy::aggregation::agg_req::{AggregationVariants, Aggregations};
 use super::super::lenient;
 use super::super::metric_value::{deviation_bound, property};
 use super::super::query::{QueryError, error, list, only_entry};
+use super::percentiles::asked;
 use crate::schema::column;
 
 /// Candidates that each segment hands in for `terms`: more make counts exact.
 const SEGMENT_TERMS: u64 = 2_000;
 /// Most buckets of one `terms`.
 const MAX_TERMS: u64 = 65_000;
-/// Percentiles of a request that names none.
-const DEFAULT_PERCENTS: &[f64] = &[1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0];
+/// Statistics that there are of no values too.
+const NEVER_MISSING: &[&str] = &["count", "sum"];
+/// Statistics that `stats` has.
+const STATS: &[&str] = &["count", "sum", "min", "max", "avg"];
+/// Those that `extended_stats` has besides, without the bounds.
+const EXTENDED_STATS: &[&str] = &[
+    "sum_of_squares",
+    "variance",
+    "variance_population",
+    "variance_sampling",
+    "std_deviation",
+    "std_deviation_population",
+    "std_deviation_sampling",
+];
 
 /// What tantivy is asked for `terms`, and how the answer is ordered where it cannot.
 pub(super) fn terms(
@@ -23,7 +36,7 @@ pub(super) fn terms(
     field: &str,
     body: &Value,
     below: &Aggregations,
-) -> Result<(Value, Option<ByPercentile>), QueryError> {
+) -> Result<(Value, Option<Order>), QueryError> {
     let size = match lenient::count_of(name, body, "size")? {
         Some(0) => return error(format!("[{name}]: `size` must be greater than 0")),
         Some(size) => size.min(MAX_TERMS),
@@ -45,50 +58,120 @@ pub(super) fn terms(
     let Some(order) = orders.first() else {
         return Ok((given, None));
     };
-    let direction = |given: &Value| match given.as_str().map(str::to_lowercase).as_deref() {
-        Some("asc") => Some("asc"),
-        Some("desc") => Some("desc"),
+    let (target, is_descending) = order_key(name, order, below)?;
+    if let Some(target) = target.of_tantivy(is_descending) {
+        given["order"] = json!({target: if is_descending { "desc" } else { "asc" }});
+        return Ok((given, None));
+    }
+    let mut keys = vec![(target, is_descending)];
+    for order in orders.iter().skip(1) {
+        keys.push(order_key(name, order, below)?);
+    }
+    given["size"] = size.max(SEGMENT_TERMS).into();
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    Ok((given, Some(Order { keys, size })))
+}
+
+/// Reads one key of an order, and whether it descends.
+fn order_key(
+    name: &str,
+    order: &Value,
+    below: &Aggregations,
+) -> Result<(Target, bool), QueryError> {
+    let is_descending = |given: &Value| match given.as_str().map(str::to_lowercase).as_deref() {
+        Some("asc") => Some(false),
+        Some("desc") => Some(true),
         _ => None,
     };
-    let Some((key, direction)) =
-        only_entry(order).and_then(|(key, given)| Some((key, direction(given)?)))
-    else {
-        return error(format!(
+    match only_entry(order).and_then(|(key, given)| Some((key, is_descending(given)?))) {
+        Some((key, is_descending)) => Ok((target(name, key, below)?, is_descending)),
+        None => error(format!(
             "[{name}]: `order` is one key with `asc` or `desc`, got {order}"
-        ));
-    };
-    match target(name, key, below)? {
-        Target::Tantivy(target) => {
-            given["order"] = json!({target: direction});
-            Ok((given, None))
-        }
-        Target::Percentile(metric, percent) => {
-            given["size"] = size.max(SEGMENT_TERMS).into();
-            let by = ByPercentile {
-                metric,
-                percent,
-                is_descending: direction == "desc",
-                size: usize::try_from(size).unwrap_or(usize::MAX),
-            };
-            Ok((given, Some(by)))
-        }
+        )),
     }
 }
 
 /// What terms are ordered by.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum Target {
-    /// As tantivy names it.
-    Tantivy(String),
-    /// A metric, and which of its percentiles.
-    Percentile(String, String),
+    Count,
+    Key,
+    Metric {
+        name: String,
+        /// Which of its values, where it has several.
+        value: Option<String>,
+        by: By,
+    },
+}
+
+/// Who can order by a metric.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    /// tantivy, either way.
+    Tantivy,
+    /// tantivy where the order descends: otherwise it puts terms without a value first.
+    TantivyDescending,
+    Us,
+}
+
+impl Target {
+    /// As tantivy names it, where its order is right.
+    fn of_tantivy(&self, is_descending: bool) -> Option<String> {
+        let (name, value) = match self {
+            Self::Count => return Some("_count".to_owned()),
+            Self::Key => return Some("_key".to_owned()),
+            Self::Metric { name, value, by } => match by {
+                By::Tantivy => (name, value),
+                By::TantivyDescending if is_descending => (name, value),
+                By::TantivyDescending | By::Us => return None,
+            },
+        };
+        Some(match value {
+            None => name.clone(),
+            Some(value) => match deviation_bound(value) {
+                Some(bound) => format!("{name}.std_deviation_bounds.{bound}"),
+                None => format!("{name}.{value}"),
+            },
+        })
+    }
+
+    /// How two buckets follow each other. Those without a value are last.
+    fn compare(&self, is_descending: bool, a: &Value, b: &Value) -> Ordering {
+        let turned = |ascending: Ordering| match is_descending {
+            true => ascending.reverse(),
+            false => ascending,
+        };
+        match self {
+            Self::Count => {
+                let count = |bucket: &Value| bucket["doc_count"].as_u64();
+                turned(count(a).cmp(&count(b)))
+            }
+            Self::Key => turned(by_key(a, b)),
+            Self::Metric { name, value, .. } => {
+                let value = |bucket: &Value| property(&bucket[name.as_str()], value.as_deref());
+                let (a, b) = (value(a), value(b));
+                match (a.is_nan(), b.is_nan()) {
+                    (false, false) => turned(a.total_cmp(&b)),
+                    (a_is_missing, b_is_missing) => a_is_missing.cmp(&b_is_missing),
+                }
+            }
+        }
+    }
+}
+
+fn by_key(a: &Value, b: &Value) -> Ordering {
+    let (a, b) = (&a["key"], &b["key"]);
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        _ => a.as_str().cmp(&b.as_str()),
+    }
 }
 
 /// Reads the key of an order: `_count`, `_key`, `metric`, `metric[value]` or `metric.value`.
 fn target(name: &str, key: &str, below: &Aggregations) -> Result<Target, QueryError> {
     match key {
-        "_count" | "_key" => return Ok(Target::Tantivy(key.to_owned())),
-        "_term" => return Ok(Target::Tantivy("_key".to_owned())),
+        "_count" => return Ok(Target::Count),
+        "_key" | "_term" => return Ok(Target::Key),
         _ => {}
     }
     let bracketed = key.strip_suffix(']').and_then(|rest| rest.split_once('['));
@@ -101,6 +184,13 @@ fn target(name: &str, key: &str, below: &Aggregations) -> Result<Target, QueryEr
             "[{name}]: there is no metric [{metric}] to order by"
         ));
     };
+    let metric_target = |by: By| {
+        Ok(Target::Metric {
+            name: metric.to_owned(),
+            value: (!value.is_empty()).then(|| value.to_owned()),
+            by,
+        })
+    };
     let several = || {
         error(format!(
             "[{name}]: [{metric}] has several values, and the order has to name one of them"
@@ -111,63 +201,74 @@ fn target(name: &str, key: &str, below: &Aggregations) -> Result<Target, QueryEr
             let Ok(percent) = value.parse::<f64>() else {
                 return several();
             };
-            let percents = request.percents.as_deref().unwrap_or(DEFAULT_PERCENTS);
-            if !percents.contains(&percent) {
+            if !asked(request).contains(&percent) {
                 return error(format!(
                     "[{name}]: [{metric}] has no percentile [{value}] to order by"
                 ));
             }
-            Ok(Target::Percentile(metric.to_owned(), value.to_owned()))
+            metric_target(By::Us)
         }
-        AggregationVariants::Stats(_) | AggregationVariants::ExtendedStats(_) => {
-            match (value, deviation_bound(value)) {
-                ("", _) => several(),
-                (_, Some(bound)) => Ok(Target::Tantivy(format!(
-                    "{metric}.std_deviation_bounds.{bound}"
-                ))),
-                (value, None) => Ok(Target::Tantivy(format!("{metric}.{value}"))),
-            }
+        AggregationVariants::Stats(_) | AggregationVariants::ExtendedStats(_)
+            if value.is_empty() =>
+        {
+            several()
+        }
+        AggregationVariants::Stats(_) | AggregationVariants::ExtendedStats(_)
+            if NEVER_MISSING.contains(&value) =>
+        {
+            metric_target(By::Tantivy)
+        }
+        AggregationVariants::Stats(_) if STATS.contains(&value) => {
+            metric_target(By::TantivyDescending)
+        }
+        AggregationVariants::ExtendedStats(_)
+            if STATS.contains(&value)
+                || EXTENDED_STATS.contains(&value)
+                || deviation_bound(value).is_some() =>
+        {
+            metric_target(By::TantivyDescending)
         }
         AggregationVariants::Average(_)
-        | AggregationVariants::Count(_)
         | AggregationVariants::Max(_)
         | AggregationVariants::Min(_)
+            if value.is_empty() =>
+        {
+            metric_target(By::TantivyDescending)
+        }
+        AggregationVariants::Count(_)
         | AggregationVariants::Sum(_)
         | AggregationVariants::Cardinality(_)
             if value.is_empty() =>
         {
-            Ok(Target::Tantivy(metric.to_owned()))
+            metric_target(By::Tantivy)
         }
         _ => error(format!("[{name}] cannot be ordered by [{key}]")),
     }
 }
 
-/// An order that tantivy does not know: the first of the most frequent terms by a percentile.
+/// An order that tantivy does not know, of the most frequent terms. Those that are the same to it
+/// come by their keys.
 #[derive(Debug)]
-pub(super) struct ByPercentile {
-    metric: String,
-    percent: String,
-    is_descending: bool,
+pub(super) struct Order {
+    /// The first first, and whether each descends.
+    keys: Vec<(Target, bool)>,
     size: usize,
 }
 
-impl ByPercentile {
+impl Order {
     /// Orders the buckets, and leaves out those that are too many.
     pub(super) fn apply(&self, found: &mut Value) {
         let Some(Value::Array(buckets)) = found.get_mut("buckets") else {
             return;
         };
-        let value =
-            |bucket: &Value| property(&bucket[self.metric.as_str()], Some(self.percent.as_str()));
         buckets.sort_by(|a, b| {
-            let (a, b) = (value(a), value(b));
-            match (a.is_nan(), b.is_nan()) {
-                (true, true) => Ordering::Equal,
-                (true, false) => Ordering::Greater,
-                (false, true) => Ordering::Less,
-                (false, false) if self.is_descending => b.total_cmp(&a),
-                (false, false) => a.total_cmp(&b),
-            }
+            let mut orders = self
+                .keys
+                .iter()
+                .map(|(target, is_descending)| target.compare(*is_descending, a, b));
+            orders
+                .find(|order| order.is_ne())
+                .unwrap_or_else(|| by_key(a, b))
         });
         let others = buckets.iter().skip(self.size);
         let left_out: u64 = others

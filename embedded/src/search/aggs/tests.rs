@@ -251,3 +251,163 @@ fn top_metrics_are_fields_of_the_first_documents() {
         assert!(refusal.contains(expected), "{body}: {refusal}");
     }
 }
+
+#[test]
+fn extended_stats_of_one_value_or_none() {
+    let stats = json!({"s": {"extended_stats": {"field": "took"}}});
+    let found = trial().aggregations(&json!({
+        "a": {"terms": {"field": "service.name", "order": {"_key": "asc"}}, "aggs": stats},
+        "one": {"filter": {"term": {"took": 20}}, "aggs": stats},
+    }));
+    let none = &found["a"]["buckets"][2]["s"];
+    assert_eq!(none["count"], 0, "{found}");
+    assert_eq!(none["sum"], 0.0);
+    assert_eq!(none["variance"], Value::Null);
+    assert_eq!(
+        none["std_deviation_bounds"],
+        json!({
+            "upper": null, "lower": null, "upper_population": null, "lower_population": null,
+            "upper_sampling": null, "lower_sampling": null,
+        })
+    );
+    let one = &found["one"]["s"];
+    assert_eq!(one["variance"], 0.0, "{found}");
+    assert_eq!(one["std_deviation_population"], 0.0);
+    assert_eq!(one["variance_sampling"], Value::Null);
+    assert_eq!(
+        one["std_deviation_bounds"],
+        json!({
+            "upper": 20.0, "lower": 20.0, "upper_population": 20.0, "lower_population": 20.0,
+            "upper_sampling": null, "lower_sampling": null,
+        })
+    );
+    // 40, 50 and 60.
+    let several = &found["a"]["buckets"][1]["s"]["std_deviation_bounds"];
+    let upper = several["upper_sampling"].as_f64().unwrap();
+    assert!((upper - 70.0).abs() < 1e-9, "{found}");
+    assert_eq!(several.as_object().unwrap().len(), 6);
+}
+
+#[test]
+fn percentiles_of_few_values_are_of_the_nearest_rank() {
+    let trial = trial();
+    let percents = json!([0, 1, 50, 66, 67, 95.0, 99.9, 100]);
+    let found = trial.aggregations(&json!({
+        "a": {
+            "terms": {"field": "service.name", "order": {"p[95.0]": "desc"}},
+            "aggs": {"p": {"percentiles": {"field": "took", "percents": percents}}},
+        },
+        "listed": {"percentiles": {"field": "took", "percents": [99], "keyed": false}},
+        "with": {"percentiles": {"field": "took", "percents": [12, 13], "missing": 100}},
+        "highest": {"max_bucket": {"buckets_path": "a>p[95.0]"}},
+    }));
+    let near = |found: &Value, expected: f64| {
+        let number = found.as_f64().unwrap();
+        let is_near = (number - expected).abs() <= expected * 0.011;
+        assert!(is_near, "{number} is not {expected}");
+    };
+    let buckets = &found["a"]["buckets"];
+    assert_eq!(buckets[0]["key"], "payment", "{found}");
+    assert_eq!(buckets[0].as_object().unwrap().len(), 3, "{found}");
+    // 40, 50 and 60.
+    let values = &buckets[0]["p"]["values"];
+    assert_eq!(values.as_object().unwrap().len(), 8, "{found}");
+    for (percent, expected) in [
+        ("0.0", 40.0),
+        ("1.0", 40.0),
+        ("50.0", 50.0),
+        ("66.0", 50.0),
+        ("67.0", 60.0),
+        ("95.0", 60.0),
+        ("99.9", 60.0),
+        ("100.0", 60.0),
+    ] {
+        near(&values[percent], expected);
+    }
+    assert_eq!(buckets[2]["p"]["values"]["50.0"], Value::Null);
+    let listed = found["listed"]["values"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "{found}");
+    assert_eq!(listed[0]["key"], 99.0);
+    near(&listed[0]["value"], 60.0);
+    // The first of eight, and the second.
+    assert_eq!(found["with"]["values"]["12.0"], 0.0);
+    near(&found["with"]["values"]["13.0"], 10.0);
+    near(&found["highest"]["value"], 60.0);
+    assert_eq!(found.as_object().unwrap().len(), 4, "{found}");
+    let order = json!({"field": "service.name", "order": {"p[96]": "desc"}});
+    let aggs = json!({"p": {"percentiles": {"field": "took", "percents": [95]}}});
+    let refusal = trial.refusal(&json!({"a": {"terms": order, "aggs": aggs}}));
+    assert!(refusal.contains("no percentile [96]"), "{refusal}");
+}
+
+#[test]
+fn terms_without_a_value_are_last() {
+    let documents = [
+        ("d", json!(null)),
+        ("c", json!(1)),
+        ("b", json!(2)),
+        ("a", json!(2)),
+        ("a", json!(2)),
+        ("f", json!(2)),
+        ("e", json!(null)),
+    ];
+    let documents = documents.map(|(service, took)| {
+        json!({"@timestamp": "2026-11-25T10:00:00Z", "message": "m", "service.name": service, "took": took})
+    });
+    let trial = Trial::over(&documents);
+    let ordered = |order: Value, size: u64| -> Vec<String> {
+        let terms = json!({"field": "service.name", "size": size, "order": order});
+        let aggs = json!({"m": {"avg": {"field": "took"}}, "s": {"stats": {"field": "took"}}});
+        let found = trial.aggregations(&json!({"t": {"terms": terms, "aggs": aggs}}));
+        let buckets = found["t"]["buckets"].as_array().unwrap().iter();
+        buckets
+            .map(|bucket| bucket["key"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        ordered(json!({"m": "asc"}), 10),
+        ["c", "a", "b", "f", "d", "e"]
+    );
+    assert_eq!(ordered(json!({"s.max": "asc"}), 2), ["c", "a"]);
+    assert_eq!(
+        ordered(json!([{"s.min": "asc"}, {"_count": "asc"}]), 10),
+        ["c", "b", "f", "a", "d", "e"]
+    );
+    assert_eq!(
+        ordered(json!([{"m": "asc"}, {"_key": "desc"}]), 10),
+        ["c", "f", "b", "a", "e", "d"]
+    );
+    let last = ordered(json!({"m": "desc"}), 10).split_off(5);
+    assert!(last == ["d"] || last == ["e"], "{last:?}");
+    assert_eq!(ordered(json!({"s.sum": "asc"}), 10)[2], "c");
+}
+
+#[test]
+fn figures_of_times_are_in_milliseconds() {
+    let found = trial().aggregations(&json!({
+        "count": {"value_count": {"field": "@timestamp"}},
+        "unique": {"cardinality": {"field": "@timestamp"}},
+        "stats": {"stats": {"field": "@timestamp"}},
+        "more": {"extended_stats": {"field": "@timestamp"}},
+        "half": {"percentiles": {"field": "@timestamp", "percents": [0]}},
+    }));
+    assert_eq!(found["count"], json!({"value": 8}));
+    assert_eq!(found["unique"], json!({"value": 8}));
+    // Eight minutes from here.
+    let first = 1_795_600_800_000_f64;
+    let near = |found: &Value, expected: f64| {
+        let number = found.as_f64().unwrap();
+        let is_near = (number - expected).abs() <= expected * 1e-6;
+        assert!(is_near, "{number} is not {expected}");
+    };
+    near(&found["stats"]["sum"], 8.0 * first + 28.0 * 60_000.0);
+    assert_eq!(found["stats"]["max"], first + 420_000.0);
+    let more = &found["more"];
+    // (8² - 1) / 12 minutes².
+    near(&more["variance"], 5.25 * 3.6e9);
+    near(&more["std_deviation"], 5.25_f64.sqrt() * 60_000.0);
+    near(&more["sum_of_squares"], 8.0 * first * first);
+    let upper = first + 210_000.0 + 2.0 * 5.25_f64.sqrt() * 60_000.0;
+    near(&more["std_deviation_bounds"]["upper"], upper);
+    assert_eq!(found["half"]["values"]["0.0"], first);
+}
