@@ -1,4 +1,4 @@
-//! Hours, days, weeks, months, quarters and years of a time zone.
+//! Hours, days, weeks, months, quarters and years of a time zone, and fixed intervals of its clock.
 //!
 //! tantivy counts in steps of one length. So each time becomes the number of the bucket that holds
 //! it, tantivy counts the numbers, and the answer turns them into times again: a month has its own
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Span, Timestamp};
 use tantivy::aggregation::{ValueSource, ValueSourceProvider};
 use tantivy::columnar::{Cardinality, Column, ColumnType, MonotonicallyMappableToU64 as _, RowId};
@@ -35,6 +35,10 @@ pub(crate) enum CalendarUnit {
     Month,
     Quarter,
     Year,
+    /// So many milliseconds of the clock, counted from where it showed the beginning of 1970. The
+    /// clock shows a time that is passed over with the change, and one that comes twice is of the
+    /// bucket that began first.
+    Fixed(i64),
 }
 
 /// Buckets of a calendar, numbered in their order. A number that no unit has is an empty bucket.
@@ -71,6 +75,7 @@ impl Calendar {
             CalendarUnit::Month => year * 12 + month,
             CalendarUnit::Quarter => year * 4 + month / 3,
             CalendarUnit::Year => year,
+            CalendarUnit::Fixed(millis) => self.interval_at(at, millis),
         }
     }
 
@@ -81,6 +86,7 @@ impl Calendar {
                 let second = self.hour_from(number.checked_mul(HOUR)?)?;
                 return Timestamp::from_second(second).ok();
             }
+            CalendarUnit::Fixed(millis) => return self.shows(number.checked_mul(millis)?),
             CalendarUnit::Day => day(number)?,
             CalendarUnit::Week => day(number.checked_mul(7)?.checked_sub(MONDAY)?)?,
             CalendarUnit::Month => first_of(number.div_euclid(12), number.rem_euclid(12))?,
@@ -120,6 +126,34 @@ impl Calendar {
                 Some(change) if change <= start => second = change,
                 _ => return Some(start),
             }
+        }
+    }
+
+    /// The number of the last interval that has begun at a time.
+    fn interval_at(&self, at: Timestamp, millis: i64) -> i64 {
+        let clock = at.as_nanosecond().div_euclid(1_000_000)
+            + i128::from(self.zone.to_offset(at).seconds()) * 1_000;
+        let mut number = i64::try_from(clock.div_euclid(i128::from(millis))).unwrap_or(0);
+        // Before the clock was put back it may have shown the beginning of a later one.
+        let next_start = |number: i64| self.shows((number + 1).checked_mul(millis)?);
+        while next_start(number).is_some_and(|start| start <= at) {
+            number += 1;
+        }
+        number
+    }
+
+    /// When the clock first shows a time, in milliseconds since it showed the beginning of 1970;
+    /// the change, where that passes over it.
+    fn shows(&self, clock_ms: i64) -> Option<Timestamp> {
+        let clock = TimeZone::UTC.to_datetime(Timestamp::from_millisecond(clock_ms).ok()?);
+        let found = self.zone.to_ambiguous_timestamp(clock);
+        match found.offset() {
+            AmbiguousOffset::Gap { after, .. } => {
+                let before_change = after.to_timestamp(clock).ok()?;
+                let change = self.zone.following(before_change).next()?;
+                Some(change.timestamp())
+            }
+            _ => found.compatible().ok(),
         }
     }
 
@@ -296,13 +330,15 @@ mod tests {
 
     use super::*;
 
-    const UNITS: [CalendarUnit; 6] = [
+    const UNITS: [CalendarUnit; 8] = [
         CalendarUnit::Hour,
         CalendarUnit::Day,
         CalendarUnit::Week,
         CalendarUnit::Month,
         CalendarUnit::Quarter,
         CalendarUnit::Year,
+        CalendarUnit::Fixed(2 * 3_600_000),
+        CalendarUnit::Fixed(9_000_000),
     ];
 
     /// As Europe/Berlin since 1996, without asking the machine for its zones.
@@ -366,6 +402,59 @@ mod tests {
         let months = Calendar::new(CalendarUnit::Month, berlin(), 0);
         let found = bucket_of(&months, "2026-10-31T22:59:59Z");
         assert_eq!(found, ("2026-09-30T22:00:00Z".to_owned(), 31 * 24 + 1));
+    }
+
+    #[test]
+    fn fixed_intervals_follow_the_clock() {
+        let of = |hours: i64| Calendar::new(CalendarUnit::Fixed(hours * 3_600_000), berlin(), 0);
+        let (days, two_hours) = (of(24), of(2));
+        for (calendar, at, start, hours) in [
+            (&days, "2026-03-29T21:59:59Z", "2026-03-28T23:00:00Z", 23),
+            (&days, "2026-03-29T22:00:00Z", "2026-03-29T22:00:00Z", 24),
+            (&days, "2026-10-25T22:59:59Z", "2026-10-24T22:00:00Z", 25),
+            (&days, "2026-10-25T23:00:00Z", "2026-10-25T23:00:00Z", 24),
+            (&days, "1969-12-31T22:59:59.5Z", "1969-12-30T23:00:00Z", 24),
+            // From 02:00 to 03:00: the interval of 02:00 begins with the change.
+            (
+                &two_hours,
+                "2026-03-29T00:59:59Z",
+                "2026-03-28T23:00:00Z",
+                2,
+            ),
+            (
+                &two_hours,
+                "2026-03-29T01:00:00Z",
+                "2026-03-29T01:00:00Z",
+                1,
+            ),
+            (
+                &two_hours,
+                "2026-03-29T02:00:00Z",
+                "2026-03-29T02:00:00Z",
+                2,
+            ),
+            // From 03:00 back to 02:00.
+            (
+                &two_hours,
+                "2026-10-25T00:00:00Z",
+                "2026-10-25T00:00:00Z",
+                3,
+            ),
+            (
+                &two_hours,
+                "2026-10-25T02:59:59Z",
+                "2026-10-25T00:00:00Z",
+                3,
+            ),
+            (
+                &two_hours,
+                "2026-10-25T03:00:00Z",
+                "2026-10-25T03:00:00Z",
+                2,
+            ),
+        ] {
+            assert_eq!(bucket_of(calendar, at), (start.to_owned(), hours), "{at}");
+        }
     }
 
     #[test]
@@ -496,7 +585,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_time_is_in_its_bucket(
-            at in any::<i64>(), unit in 0_usize..6, offset in -9_i64..9, is_berlin in any::<bool>(),
+            at in any::<i64>(), unit in 0_usize..8, offset in -9_i64..9, is_berlin in any::<bool>(),
         ) {
             let zone = if is_berlin { berlin() } else { lord_howe() };
             let calendar = Calendar::new(UNITS[unit], zone, offset * 10_000_000);

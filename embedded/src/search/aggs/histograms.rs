@@ -13,6 +13,8 @@ use crate::schema::column;
 
 /// Furthest that an `offset` moves buckets: a thousand years.
 const MAX_OFFSET_MS: i64 = 1_000 * 366 * 86_400_000;
+/// Longest interval that follows a clock: its beginnings have to be times.
+const MAX_CLOCK_MS: i64 = MAX_OFFSET_MS;
 /// Furthest bucket of a `histogram` from 0: with those in between to fill in, tantivy's arithmetic
 /// would go past 64 bits beyond it.
 const FURTHEST_BUCKET: f64 = (1_u64 << 57) as f64;
@@ -68,6 +70,13 @@ pub(super) fn interval_of(
     }
     match millis_of(name, &text)? {
         0 => error(format!("[{name}] cannot use the interval [{text}]")),
+        // A part of an hour begins at the same times however many hours the clock goes on or back;
+        // the rest follows it.
+        millis
+            if zone.to_fixed_offset().is_err() && (3_600_001..=MAX_CLOCK_MS).contains(&millis) =>
+        {
+            Ok(Interval::Calendar(CalendarUnit::Fixed(millis)))
+        }
         millis => Ok(Interval::Fixed { millis, phase: 0 }),
     }
 }
@@ -207,7 +216,7 @@ pub(super) fn date_histogram(
     let mut given = json!({"field": column(field), "fixed_interval": format!("{millis}ms")});
     let extended = bounds_of(name, body, "extended_bounds", zone, Round::Up, now)?;
     let hard = bounds_of(name, body, "hard_bounds", zone, Round::Up, now)?;
-    // The zone's offset at the end of what is shown; a bucket over a change of the clock keeps it.
+    // The zone's offset at the end of what is shown: that of all buckets.
     let at = match extended.or(hard) {
         Some((_, max)) => Timestamp::from_millisecond(max).unwrap_or(now),
         None => now,
@@ -389,6 +398,23 @@ mod tests {
             }),
         ] {
             assert!(planned(body.clone()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn fixed_intervals_follow_a_clock_that_changes() {
+        let interval = |text: &str, zone: TimeZone| {
+            let interval = interval_of("a", &json!({"fixed_interval": text}), &zone).unwrap();
+            matches!(interval, Interval::Calendar(_))
+        };
+        let berlin = || TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        for (text, follows) in [("30m", false), ("1h", false), ("2h", true), ("1d", true)] {
+            assert_eq!(interval(text, berlin()), follows, "{text}");
+            assert!(!interval(text, TimeZone::UTC), "{text}");
+            assert!(
+                !interval(text, TimeZone::fixed(Offset::constant(2))),
+                "{text}"
+            );
         }
     }
 }
