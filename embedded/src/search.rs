@@ -4,6 +4,7 @@ pub(crate) mod aggs;
 pub(crate) mod calendar;
 mod date_format;
 pub(crate) mod dates;
+mod fuzzy;
 pub(crate) mod highlight;
 pub(crate) mod hits;
 mod lenient;

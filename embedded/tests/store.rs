@@ -382,8 +382,8 @@ async fn what_is_not_understood_is_an_error_that_names_it() {
     let store = open(dir.path());
     for (body, expected) in [
         (
-            json!({"query": {"fuzzy": {"a": "b"}}}),
-            "unknown query [fuzzy]",
+            json!({"query": {"geo_shape": {"a": "b"}}}),
+            "unknown query [geo_shape]",
         ),
         (json!({"quer": {}}), "unknown key for a search [quer]"),
         (json!({"size": 20_000}), "Result window is too large"),

@@ -17,6 +17,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DateTime, Term};
 
 use super::dates::{Round, parse_bound, parse_zone};
+use super::fuzzy::Fuzzy;
 use super::highlight::Highlights;
 use super::numbers::{self, Number};
 use super::query_string;
@@ -96,6 +97,7 @@ impl<'a> Compiler<'a> {
                 self.of_field(body, "query", Self::match_phrase_prefix)
             }
             "multi_match" => self.multi_match(body),
+            "fuzzy" => self.of_field(body, "value", Self::fuzzy),
             "term" => self.of_field(body, "value", Self::term),
             "terms" => self.terms(body),
             "range" => self.range(body),
@@ -218,12 +220,19 @@ impl<'a> Compiler<'a> {
             .and_then(Value::as_str)
             .is_some_and(|operator| operator.eq_ignore_ascii_case("and"));
         let Some(text_field) = self.fields.text(field) else {
-            return self.term(field, value, options);
+            return match Fuzzy::of(&text, options)? {
+                Some(fuzzy) => self.near(field, fuzzy),
+                None => self.term(field, value, options),
+            };
         };
         let words = crate::tokens::words(&text);
         let n_words = words.len();
         let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::with_capacity(n_words);
         for (word, _, _) in words {
+            if let Some(fuzzy) = Fuzzy::of(&word, options)? {
+                clauses.push((Occur::Should, self.near(field, fuzzy)?));
+                continue;
+            }
             let term = Term::from_field_text(text_field, &word);
             self.highlight(|highlights| highlights.word(field, &word));
             clauses.push((Occur::Should, basic_term(term)));
@@ -241,12 +250,47 @@ impl<'a> Compiler<'a> {
         )))
     }
 
+    fn fuzzy(&mut self, field: &str, value: &Value, options: &Map<String, Value>) -> Compiled {
+        let Some(text) = scalar_text(value) else {
+            return error(format!("[{field}] needs a value"));
+        };
+        let mut options = options.clone();
+        options.entry("fuzziness").or_insert_with(|| "AUTO".into());
+        match Fuzzy::of(&text, &options)? {
+            Some(fuzzy) => self.near(field, fuzzy),
+            None => self.term(field, value, &Map::new()),
+        }
+    }
+
+    /// Documents in which a word of text, or a whole keyword, is near enough.
+    fn near(&mut self, field: &str, fuzzy: Fuzzy) -> Compiled {
+        let name = self.known_name(field);
+        let is_words = match kind_of(&name) {
+            Kind::Text => true,
+            Kind::Timestamp | Kind::Date => false,
+            // A field that no document has matches nothing.
+            _ => {
+                matches!(self.table.types(&name), types if types == 0 || types & seen::KEYWORD != 0)
+            }
+        };
+        if !is_words || matches!(field, "_id" | "_ignored") {
+            return error(format!(
+                "`fuzziness` is for text and keywords, and [{field}] is neither"
+            ));
+        }
+        let start = fuzzy.start.clone();
+        let test: TermTest = Arc::new(move |term| fuzzy.is_near(term));
+        self.highlight(|highlights| highlights.test(&name, Arc::clone(&test)));
+        Ok(self.terms_where(&name, &start, test))
+    }
+
     pub(crate) fn match_phrase(
         &mut self,
         field: &str,
         value: &Value,
         options: &Map<String, Value>,
     ) -> Compiled {
+        refuse_fuzziness("match_phrase", options)?;
         let Some(text_field) = self.fields.text(field) else {
             return self.term(field, value, &Map::new());
         };
@@ -276,8 +320,9 @@ impl<'a> Compiler<'a> {
         &mut self,
         field: &str,
         value: &Value,
-        _options: &Map<String, Value>,
+        options: &Map<String, Value>,
     ) -> Compiled {
+        refuse_fuzziness("match_phrase_prefix", options)?;
         let text = scalar_text(value).unwrap_or_default();
         let Some(text_field) = self.fields.text(field) else {
             return self.prefix(field, &text, false);
@@ -318,6 +363,11 @@ impl<'a> Compiler<'a> {
             let mut options = json!({"query": text});
             if let (Some(operator), "match") = (body.get("operator"), kind) {
                 options["operator"] = operator.clone();
+            }
+            for key in ["fuzziness", "prefix_length", "fuzzy_transpositions"] {
+                if let Some(given) = body.get(key) {
+                    options[key] = given.clone();
+                }
             }
             json!({kind: {field: options}})
         });
@@ -757,6 +807,15 @@ impl<'a> Compiler<'a> {
         let Some(text) = body["query"].as_str() else {
             return error("`query_string` needs a `query`");
         };
+        for (key, only) in [
+            ("fuzziness", json!("AUTO")),
+            ("fuzzy_prefix_length", json!(0)),
+            ("fuzzy_transpositions", json!(true)),
+        ] {
+            if body.get(key).is_some_and(|given| *given != only) {
+                return error(format!("[query_string] knows `{key}` as {only} only"));
+            }
+        }
         let mut fields: Vec<String> = list(body.get("fields"))
             .iter()
             .chain(body.get("default_field").as_ref())
@@ -832,6 +891,13 @@ pub(crate) fn scalar_text(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(value) => Some(value.to_string()),
         _ => None,
+    }
+}
+
+fn refuse_fuzziness(query: &str, options: &Map<String, Value>) -> Result<(), QueryError> {
+    match options.get("fuzziness") {
+        None | Some(Value::Null) => Ok(()),
+        Some(_) => error(format!("[{query}] query does not support [fuzziness]")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lucene's query syntax, as `query_string` takes it: translated to the query DSL.
 //!
 //! `level:error AND (timeout OR "connection refused") -path:\/health* took:[500 TO *] took:>500`.
-//! Boosts and fuzziness are read and left out.
+//! Boosts are read and left out.
 
 use serde_json::{Value, json};
 
@@ -167,7 +167,7 @@ impl Parser<'_> {
         if !self.take(')') {
             return Err(format!("`(` at character {} is not closed", start + 1));
         }
-        self.modifiers();
+        self.only_boost()?;
         Ok(inner)
     }
 
@@ -199,10 +199,20 @@ impl Parser<'_> {
             None => return Err("a value is missing at the end".to_owned()),
             Some('"') => {
                 let phrase = self.quoted()?;
-                self.over_fields(
-                    field,
-                    |field| json!({"match_phrase": {field: {"query": phrase}}}),
-                )
+                let slop = match self.modifiers().as_deref() {
+                    None | Some("") => None,
+                    Some(text) => match text.parse::<f64>() {
+                        Ok(slop) => Some(slop as u32),
+                        Err(_) => return Err(format!("`~{text}` is no distance")),
+                    },
+                };
+                return Ok(self.over_fields(field, |field| {
+                    let mut options = json!({"query": phrase});
+                    if let Some(slop) = slop {
+                        options["slop"] = slop.into();
+                    }
+                    json!({"match_phrase": {field: options}})
+                }));
             }
             Some('/') => {
                 self.at += 1;
@@ -246,6 +256,20 @@ impl Parser<'_> {
             }
             Some(_) => {
                 let (text, pattern) = self.word()?;
+                // Of patterns it means nothing, as on a server.
+                let fuzziness = self.modifiers().filter(|_| pattern.is_none());
+                let is_existence = field == Some("_exists_");
+                if let Some(fuzziness) = fuzziness.filter(|_| !is_existence) {
+                    let fuzziness = if fuzziness.is_empty() {
+                        "AUTO"
+                    } else {
+                        fuzziness.as_str()
+                    };
+                    return Ok(self.over_fields(field, |field| {
+                        let value = lower_if_text(field, &text);
+                        json!({"fuzzy": {field: {"value": value, "fuzziness": fuzziness}}})
+                    }));
+                }
                 match (field, pattern) {
                     (Some("_exists_"), _) => json!({"exists": {"field": text}}),
                     (Some(field), Some(pattern)) if pattern == "*" => {
@@ -253,11 +277,7 @@ impl Parser<'_> {
                     }
                     (None, Some(pattern)) if pattern == "*" => json!({"match_all": {}}),
                     (_, Some(pattern)) => self.over_fields(field, |field| {
-                        // Words of text are lower case.
-                        let pattern = match field {
-                            "message" | "error.stack_trace" => pattern.to_lowercase(),
-                            _ => pattern.clone(),
-                        };
+                        let pattern = lower_if_text(field, &pattern);
                         json!({"wildcard": {field: {"value": pattern}}})
                     }),
                     (_, None) => {
@@ -266,7 +286,7 @@ impl Parser<'_> {
                 }
             }
         };
-        self.modifiers();
+        self.only_boost()?;
         Ok(value)
     }
 
@@ -356,13 +376,30 @@ impl Parser<'_> {
         Ok(self.over_fields(field, |field| json!({"range": {field: bounds}})))
     }
 
-    /// Skips a boost or fuzziness.
-    fn modifiers(&mut self) {
-        while self.peek().is_some_and(|c| c == '^' || c == '~') {
+    /// Skips a boost; what stands behind `~`, where there is one.
+    fn modifiers(&mut self) -> Option<String> {
+        let mut distance = None;
+        while let Some(mark @ ('^' | '~')) = self.peek() {
             self.at += 1;
-            while self.peek().is_some_and(|c| c.is_ascii_digit() || c == '.') {
+            let mut number = String::new();
+            while let Some(c) = self.peek().filter(|c| c.is_ascii_digit() || *c == '.') {
+                number.push(c);
                 self.at += 1;
             }
+            if mark == '~' {
+                distance = Some(number);
+            }
+        }
+        distance
+    }
+
+    fn only_boost(&mut self) -> Result<(), String> {
+        match self.modifiers() {
+            None => Ok(()),
+            Some(_) => Err(format!(
+                "`~` before character {} is behind neither a word nor a phrase",
+                self.at + 1
+            )),
         }
     }
 
@@ -375,6 +412,14 @@ impl Parser<'_> {
                 json!({"bool": {"should": clauses, "minimum_should_match": 1}})
             }
         }
+    }
+}
+
+/// Words of text are lower case.
+fn lower_if_text(field: &str, word: &str) -> String {
+    match field {
+        "message" | "error.stack_trace" => word.to_lowercase(),
+        _ => word.to_owned(),
     }
 }
 
@@ -431,6 +476,14 @@ mod tests {
         check("_exists_:f", json!({"exists": {"field": "f"}}));
         check("f:/a.b/", json!({"regexp": {"f": {"value": "a.b"}}}));
         check(r"f:a\:b^2", json!({"match": {"f": {"query": "a:b"}}}));
+        let fuzzy = |field: &str, text: &str, fuzziness: &str| json!({"fuzzy": {field: {"value": text, "fuzziness": fuzziness}}});
+        check("Word~", fuzzy("message", "word", "AUTO"));
+        check("f:Word~2^3", fuzzy("f", "Word", "2"));
+        check("f:a*~1", json!({"wildcard": {"f": {"value": "a*"}}}));
+        check(
+            r#""a b"~2"#,
+            json!({"match_phrase": {"message": {"query": "a b", "slop": 2}}}),
+        );
     }
 
     #[test]
@@ -442,6 +495,8 @@ mod tests {
             ("x:\"a", "`\"` at character 3 is not closed"),
             ("t:[1 2]", "the range at character 3"),
             ("f:", "a value is missing"),
+            ("(a b)~1", "behind neither a word nor a phrase"),
+            ("t:[1 TO 2]~", "behind neither a word nor a phrase"),
         ] {
             let error = parse(text, &fields, false).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
