@@ -32,8 +32,8 @@ use crate::schema::column;
 pub(crate) use answer::answer;
 use filters::{filter, put_buckets};
 use histograms::{
-    Interval, calendar_histogram, date_histogram, histogram, interval_of, millis_of, offset_of,
-    zone_of,
+    Interval, Shape, calendar_histogram, date_histogram, histogram, interval_of, millis_of,
+    offset_of, zone_of,
 };
 use metrics::{Figure, metric, refuse_missing};
 use percentiles::{Percentiles, counted};
@@ -67,12 +67,13 @@ enum PlanKind {
         zone: TimeZone,
         /// How keys are written as text, where the request says so.
         format: Option<DateFormat>,
-        is_keyed: bool,
+        shape: Shape,
         steps: Steps,
     },
     Histogram {
         field: String,
         interval: f64,
+        shape: Shape,
     },
     Terms {
         field: String,
@@ -259,7 +260,12 @@ fn one(
             refuse_missing(name, kind, body)?;
             let (given, interval) = histogram(name, &field, body)?;
             put(name, json!({"histogram": given}), below)?;
-            Ok(PlanKind::Histogram { field, interval })
+            let shape = Shape::parse(name, body)?;
+            Ok(PlanKind::Histogram {
+                field,
+                interval,
+                shape,
+            })
         }
         "date_histogram" => {
             let field = field()?;
@@ -290,7 +296,7 @@ fn one(
                 field,
                 zone,
                 format: body["format"].as_str().and_then(DateFormat::parse),
-                is_keyed: body["keyed"] == true,
+                shape: Shape::parse(name, body)?,
                 steps,
             })
         }

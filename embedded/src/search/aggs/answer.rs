@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::date_format::DateFormat;
 use super::super::query::QueryError;
 use super::filters::part;
+use super::histograms::Shape;
 use super::metrics::{settle, shown as shown_metric};
 use super::{Plan, PlanKind, SearchTop, pipelines};
 
@@ -96,7 +97,12 @@ fn level_answer(
                 pipelines::over(&plan.below, bucket_maps(&mut found));
                 found
             }
-            PlanKind::Histogram { field, interval } => {
+            PlanKind::Histogram {
+                field,
+                interval,
+                shape,
+            } => {
+                let mut list = Vec::new();
                 for entry in entries(&mut found) {
                     let from = entry["key"].as_f64().unwrap_or(0.0);
                     path.push(
@@ -105,15 +111,16 @@ fn level_answer(
                     let below = bucket(plan, entry, path, top)?;
                     path.pop();
                     show_bucket(entry, below);
+                    let name = format!("{from:?}");
+                    list.push((name, entry.as_object().cloned().unwrap_or_default()));
                 }
-                pipelines::over(&plan.below, bucket_maps(&mut found));
-                found
+                histogram(plan, shape, list)
             }
             PlanKind::DateHistogram {
                 field,
                 zone,
                 format,
-                is_keyed,
+                shape,
                 steps,
             } => {
                 let format = format.unwrap_or(DateFormat::Millis);
@@ -132,14 +139,7 @@ fn level_answer(
                     entry["key_as_string"] = name.as_str().into();
                     list.push((name, entry.as_object().cloned().unwrap_or_default()));
                 }
-                let shown = list.iter_mut().map(|(_, bucket)| bucket);
-                pipelines::over(&plan.below, shown.collect());
-                match is_keyed {
-                    true => buckets_value(list, true),
-                    false => {
-                        json!({"buckets": list.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>()})
-                    }
-                }
+                histogram(plan, shape, list)
             }
         };
         if !plan.meta.is_null() {
@@ -157,6 +157,19 @@ fn bucket(
     top: &mut SearchTop<'_>,
 ) -> Result<Map<String, Value>, QueryError> {
     level_answer(&plan.below, found, path, top)
+}
+
+/// The buckets of a histogram, given in the order of their keys.
+fn histogram(plan: &Plan, shape: &Shape, mut list: Vec<(String, Map<String, Value>)>) -> Value {
+    shape.sort(&mut list);
+    let shown = list.iter_mut().map(|(_, bucket)| bucket);
+    pipelines::over(&plan.below, shown.collect());
+    match shape.is_keyed {
+        true => buckets_value(list, true),
+        false => {
+            json!({"buckets": list.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>()})
+        }
+    }
 }
 
 /// The buckets of an answer, in order.

@@ -1,13 +1,15 @@
 //! Histograms, above all those over time: intervals, zones, offsets and bounds.
 
+use std::cmp::Ordering;
+
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::calendar::{Calendar, CalendarUnit};
 use super::super::dates::{Round, parse_bound, parse_zone};
 use super::super::lenient;
-use super::super::query::{QueryError, error, scalar_text};
+use super::super::query::{QueryError, error, list, only_entry, scalar_text};
 use super::MAX_BUCKETS;
 use crate::schema::column;
 
@@ -15,6 +17,8 @@ use crate::schema::column;
 const MAX_OFFSET_MS: i64 = 1_000 * 366 * 86_400_000;
 /// Longest interval that follows a clock: its beginnings have to be times.
 const MAX_CLOCK_MS: i64 = MAX_OFFSET_MS;
+/// Smallest interval of a `histogram`: numbers have no room for buckets of less.
+const MIN_INTERVAL: f64 = 1e-6;
 /// Furthest bucket of a `histogram` from 0: with those in between to fill in, tantivy's arithmetic
 /// would go past 64 bits beyond it.
 const FURTHEST_BUCKET: f64 = (1_u64 << 57) as f64;
@@ -179,9 +183,12 @@ fn bounds_of(
 
 /// What tantivy is asked for a histogram of numbers, and its interval.
 pub(super) fn histogram(name: &str, field: &str, body: &Value) -> Result<(Value, f64), QueryError> {
-    let interval = lenient::number_of(name, body, "interval")?.filter(|interval| *interval > 0.0);
+    let interval =
+        lenient::number_of(name, body, "interval")?.filter(|interval| *interval >= MIN_INTERVAL);
     let Some(interval) = interval else {
-        return error(format!("[{name}] needs an `interval` above 0"));
+        return error(format!(
+            "[{name}] needs an `interval` of {MIN_INTERVAL} at least"
+        ));
     };
     let mut given = json!({"field": column(field), "interval": interval});
     if let Some(offset) = lenient::number_of(name, body, "offset")? {
@@ -306,6 +313,76 @@ fn too_many_buckets<T>(name: &str) -> Result<T, QueryError> {
     ))
 }
 
+/// How the buckets of a histogram are shown.
+#[derive(Debug)]
+pub(super) struct Shape {
+    order: Vec<(By, bool)>,
+    pub(super) is_keyed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum By {
+    Key,
+    Count,
+}
+
+impl Shape {
+    /// Reads `order` and `keyed`.
+    ///
+    /// # Errors
+    /// Other orders than those by `_key` and `_count`.
+    pub(super) fn parse(name: &str, body: &Value) -> Result<Self, QueryError> {
+        let mut order = Vec::new();
+        for given in list(body.get("order")) {
+            order.push(match only_entry(given) {
+                Some(("_key", direction)) => (By::Key, is_descending(name, direction)?),
+                Some(("_count", direction)) => (By::Count, is_descending(name, direction)?),
+                _ => {
+                    return error(format!(
+                        "[{name}]: buckets of a histogram are ordered by `_key` or `_count`, not {given}"
+                    ));
+                }
+            });
+        }
+        Ok(Self {
+            order,
+            is_keyed: body["keyed"] == true,
+        })
+    }
+
+    /// Orders buckets that are in the order of their keys.
+    pub(super) fn sort(&self, buckets: &mut [(String, Map<String, Value>)]) {
+        let number = |bucket: &Map<String, Value>, by: By| {
+            let key = match by {
+                By::Key => "key",
+                By::Count => "doc_count",
+            };
+            bucket.get(key).and_then(Value::as_f64).unwrap_or(0.0)
+        };
+        buckets.sort_by(|(_, a), (_, b)| {
+            let compared = self.order.iter().map(|(by, is_descending)| {
+                let ordering = number(a, *by).total_cmp(&number(b, *by));
+                if *is_descending {
+                    ordering.reverse()
+                } else {
+                    ordering
+                }
+            });
+            compared.fold(Ordering::Equal, Ordering::then)
+        });
+    }
+}
+
+fn is_descending(name: &str, direction: &Value) -> Result<bool, QueryError> {
+    match direction.as_str().map(str::to_lowercase).as_deref() {
+        Some("asc") => Ok(false),
+        Some("desc") => Ok(true),
+        _ => error(format!(
+            "[{name}]: an order is `asc` or `desc`, got {direction}"
+        )),
+    }
+}
+
 /// Leaves values out that are further off than buckets are filled in up to.
 fn keep_countable(given: &mut Value, interval: f64) {
     if given["min_doc_count"].as_u64().unwrap_or(0) > 0 {
@@ -398,6 +475,42 @@ mod tests {
             }),
         ] {
             assert!(planned(body.clone()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn buckets_come_in_the_order_asked_for() {
+        let sorted = |order: Value| -> Vec<i64> {
+            let shape = Shape::parse("a", &json!({"order": order})).unwrap();
+            let buckets = [(1, 5), (2, 7), (3, 5)].into_iter().map(|(key, count)| {
+                let bucket = json!({"key": key, "doc_count": count});
+                (String::new(), bucket.as_object().cloned().unwrap())
+            });
+            let mut buckets: Vec<_> = buckets.collect();
+            shape.sort(&mut buckets);
+            let keys = buckets.iter().map(|(_, bucket)| bucket["key"].as_i64());
+            keys.map(Option::unwrap).collect()
+        };
+        assert_eq!(sorted(Value::Null), [1, 2, 3]);
+        assert_eq!(sorted(json!({"_key": "desc"})), [3, 2, 1]);
+        assert_eq!(sorted(json!({"_count": "asc"})), [1, 3, 2]);
+        assert_eq!(
+            sorted(json!([{"_count": "DESC"}, {"_key": "desc"}])),
+            [2, 3, 1]
+        );
+        for order in [json!({"took": "asc"}), json!({"_key": "up"}), json!("_key")] {
+            assert!(
+                Shape::parse("a", &json!({"order": order})).is_err(),
+                "{order}"
+            );
+        }
+    }
+
+    #[test]
+    fn intervals_of_numbers_have_a_least() {
+        for (interval, is_taken) in [(1e-6, true), (0.5, true), (1e-7, false), (0.0, false)] {
+            let found = histogram("a", "took", &json!({"interval": interval}));
+            assert_eq!(found.is_ok(), is_taken, "{interval}");
         }
     }
 
