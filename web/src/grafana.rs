@@ -90,7 +90,11 @@ impl Api {
             "query" => self.series(&request, &call.asker).await?,
             "annotations" => self.marks(&request, &call.asker).await?,
             "variable" => self
-                .some_values(variable_field(&request), &call.asker)
+                .some_values(
+                    variable_field(&request),
+                    range_or_day(&request)?,
+                    &call.asker,
+                )
                 .await?
                 .into_iter()
                 .map(|value| json!({"__text": value, "__value": value}))
@@ -105,7 +109,7 @@ impl Api {
                 if key.is_empty() {
                     return Err(Problem::field("key", "`key` must name a field"));
                 }
-                self.some_values(key, &call.asker)
+                self.some_values(key, range_or_day(&request)?, &call.asker)
                     .await?
                     .into_iter()
                     .map(|value| json!({"text": value}))
@@ -136,12 +140,7 @@ impl Api {
                 format!("more than {MAX_TARGETS} targets"),
             ));
         }
-        let points = request["maxDataPoints"]
-            .as_u64()
-            .unwrap_or(100)
-            .clamp(1, 1000);
-        let points = usize::try_from(points).unwrap_or(100);
-        let over = Buckets::about(&range, points, &TimeZone::UTC);
+        let over = Buckets::about(&range, points(request, &range), &TimeZone::UTC);
         let filters = ad_hoc(request);
         let mut list = Vec::new();
         for target in targets {
@@ -299,16 +298,15 @@ impl Api {
             .collect())
     }
 
-    async fn some_values(&self, field: String, asker: &Asker) -> Result<Vec<String>, Problem> {
-        let now = jiff::Timestamp::now();
+    async fn some_values(
+        &self,
+        field: String,
+        range: Range,
+        asker: &Asker,
+    ) -> Result<Vec<String>, Problem> {
         let scope = Scope {
             query: Query::All,
-            range: Range {
-                from: now
-                    .checked_sub(jiff::SignedDuration::from_hours(24))
-                    .unwrap_or(now),
-                to: now,
-            },
+            range,
             zone: TimeZone::UTC,
             visible: asker.filter(),
         };
@@ -328,6 +326,33 @@ fn variable_field(request: &Value) -> String {
     name.filter(|name| !name.is_empty())
         .unwrap_or("service")
         .to_owned()
+}
+
+/// The range of a request; the last 24 hours where it has none.
+fn range_or_day(request: &Value) -> Result<Range, Problem> {
+    if request["range"].is_object() {
+        return range(request);
+    }
+    let to = jiff::Timestamp::now();
+    let day = jiff::SignedDuration::from_hours(24);
+    let from = to.checked_sub(day).unwrap_or(to);
+    Ok(Range { from, to })
+}
+
+/// How many buckets a request wants: no more than have its least width, `intervalMs`.
+fn points(request: &Value, range: &Range) -> usize {
+    let most = request["maxDataPoints"]
+        .as_u64()
+        .unwrap_or(100)
+        .clamp(1, 1000);
+    let least_ms = request["intervalMs"].as_f64().unwrap_or(0.0);
+    let of_width = if least_ms >= 1.0 {
+        range.millis() as f64 / least_ms
+    } else {
+        f64::MAX
+    };
+    // At least one; what is cut off makes buckets wider.
+    usize::try_from(most.min(of_width as u64).max(1)).unwrap_or(100)
 }
 
 fn range(request: &Value) -> Result<Range, Problem> {
@@ -375,16 +400,36 @@ fn ad_hoc(request: &Value) -> Vec<Query> {
                 Some(filter.get(key)?.as_str()?.to_owned())
             };
             let field = field_for_values(&text(filter, "key")?);
+            let operator = text(filter, "operator")?;
+            // Any of several values.
+            if let ("=|" | "!=|", Some(values)) = (
+                operator.as_str(),
+                filter
+                    .get("values")
+                    .and_then(Value::as_array)
+                    .filter(|values| values.iter().any(Value::is_string)),
+            ) {
+                let values = values.iter().filter_map(Value::as_str);
+                let any = values.map(|value| {
+                    let test = query::Test::Phrase(value.to_owned());
+                    Query::Test(Some(field.clone()), test)
+                });
+                let any = Query::Or(any.collect());
+                return Some(match operator.as_str() {
+                    "!=|" => Query::Not(Box::new(any)),
+                    _ => any,
+                });
+            }
             let value = text(filter, "value")?;
-            let test = match text(filter, "operator")?.as_str() {
+            let test = match operator.as_str() {
                 "=~" | "!~" => query::Test::Regex(value),
                 ">" => query::Test::Range(Some((value, false)), None),
                 "<" => query::Test::Range(None, Some((value, false))),
                 _ => query::Test::Phrase(value),
             };
             let one = Query::Test(Some(field), test);
-            Some(match filter.get("operator").and_then(Value::as_str) {
-                Some("!=" | "!~") => Query::Not(Box::new(one)),
+            Some(match operator.as_str() {
+                "!=" | "!~" | "!=|" => Query::Not(Box::new(one)),
                 _ => one,
             })
         })
@@ -424,7 +469,46 @@ mod tests {
             "adhocFilters": [filter("log.level", "=", "error")],
             "filters": [filter("service.name", "=~", "ca.*")],
         });
-        assert_eq!(ad_hoc(&both), [level, service]);
+        assert_eq!(ad_hoc(&both), [level.clone(), service]);
         assert!(ad_hoc(&json!({"filters": null})).is_empty());
+        let several = |operator: &str| {
+            json!({"filters": [
+                {"key": "log.level", "operator": operator, "value": "a", "values": ["error", "warn"]},
+            ]})
+        };
+        let warn = is("log.level", query::Test::Phrase("warn".to_owned()));
+        let any = Query::Or(vec![level.clone(), warn]);
+        assert_eq!(ad_hoc(&several("=|")), [any.clone()]);
+        assert_eq!(ad_hoc(&several("!=|")), [Query::Not(Box::new(any))]);
+        let single = json!({"filters": [filter("log.level", "=|", "error")]});
+        assert_eq!(ad_hoc(&single), [level]);
+    }
+
+    #[test]
+    fn buckets_are_no_narrower_than_asked() {
+        let range = Range {
+            from: "2026-11-25T10:00:00Z".parse().unwrap(),
+            to: "2026-11-25T11:00:00Z".parse().unwrap(),
+        };
+        for (request, expected) in [
+            (json!({}), 100),
+            (json!({"maxDataPoints": 500}), 500),
+            (json!({"maxDataPoints": 5000}), 1000),
+            (json!({"maxDataPoints": 500, "intervalMs": 60_000}), 60),
+            (json!({"maxDataPoints": 30, "intervalMs": 60_000}), 30),
+            (json!({"intervalMs": 86_400_000}), 1),
+            (json!({"intervalMs": 0}), 100),
+        ] {
+            assert_eq!(points(&request, &range), expected, "{request}");
+        }
+    }
+
+    #[test]
+    fn variables_have_a_range() {
+        let given =
+            json!({"range": {"from": "2026-11-25T10:00:00Z", "to": "2026-11-25T11:00:00Z"}});
+        assert_eq!(range_or_day(&given).unwrap().millis(), 3_600_000);
+        assert_eq!(range_or_day(&json!({})).unwrap().millis(), 86_400_000);
+        assert!(range_or_day(&json!({"range": {"from": "soon"}})).is_err());
     }
 }
