@@ -582,7 +582,7 @@ impl Call {
     /// another site's page makes a browser send is refused by [`check_same_origin`] whatever its
     /// type, and nothing is written.
     pub(crate) fn may_read(&self, allowed: &[&str]) -> Result<(), Problem> {
-        if self.media_type.is_none() || allowed.contains(&self.media().as_str()) {
+        if self.media().is_empty() || allowed.contains(&self.media().as_str()) {
             return Ok(());
         }
         Err(Problem::media_type(&allowed.join(" or ")))
@@ -663,13 +663,15 @@ mod tests {
         };
         for media_type in [
             None,
+            Some(""),
+            Some(" "),
             Some("application/json"),
             Some("Application/JSON; charset=utf-8"),
             Some("application/x-ndjson"),
         ] {
             assert!(may_read(media_type), "{media_type:?}");
         }
-        for media_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        for media_type in ["text/plain", "application/x-www-form-urlencoded"] {
             assert!(!may_read(Some(media_type)), "{media_type}");
         }
         assert!(
