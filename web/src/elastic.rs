@@ -18,6 +18,7 @@ use crate::api::{Api, Call, only};
 use crate::body::{Body, json as answer};
 use crate::params::{Params, decode_segment};
 use crate::problem::Problem;
+use metadata::refuse_missing;
 use searches::Asked;
 
 /// Largest body.
@@ -66,19 +67,24 @@ impl Api {
                 only(&call.method, &[Method::GET])?;
                 let index = self.index_of(&segments, "_mapping", &call)?;
                 let mapping = self.within(self.store.mapping(&index)).await?;
+                refuse_missing(asked_index(&segments, "_mapping"), &mapping)?;
                 Ok(answer(StatusCode::OK, &mapping))
             }
             ["_mapping", "field", names] | [_, "_mapping", "field", names] => {
                 only(&call.method, &[Method::GET])?;
                 let index = self.index_of(&segments, "_mapping", &call)?;
-                let mappings = self.field_mappings(&index, names).await?;
+                let asked = asked_index(&segments, "_mapping");
+                let mappings = self.field_mappings(&index, asked, names).await?;
                 Ok(answer(StatusCode::OK, &mappings))
             }
             ["_settings"] | [_, "_settings"] | ["_settings", _] | [_, "_settings", _] => {
                 only(&call.method, &[Method::GET])?;
                 let index = self.index_of(&segments, "_settings", &call)?;
+                let is_flat = params.flag("flat_settings", false)?;
                 let names = segments.last().filter(|name| **name != "_settings");
-                let settings = self.settings(&index, names.unwrap_or(&"*")).await?;
+                let settings = self
+                    .settings(&index, names.unwrap_or(&"*"), is_flat)
+                    .await?;
                 Ok(answer(StatusCode::OK, &settings))
             }
             ["_cat", "indices", rest @ ..] if rest.len() <= 1 => {
@@ -126,6 +132,12 @@ impl Api {
             Err(error) => Err(Problem::body(format!("the body is no JSON: {error}"))),
         }
     }
+}
+
+/// The index of a path, as it was asked for: the part before `word`.
+fn asked_index<'a>(segments: &[&'a str], word: &str) -> &'a str {
+    let first = segments.first().filter(|first| **first != word);
+    first.copied().unwrap_or("_all")
 }
 
 fn root() -> Value {

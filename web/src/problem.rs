@@ -79,6 +79,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
+    /// An index that does not exist.
+    pub(crate) fn no_index(name: &str) -> Self {
+        let detail = format!("no such index [{name}]");
+        Self::new(StatusCode::NOT_FOUND, "no-index", detail)
+    }
+
     pub(crate) fn method(allowed: &str) -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -191,6 +197,7 @@ impl Problem {
             400 if self.kind == "store" => "search_phase_execution_exception",
             400 | 405 | 422 => "illegal_argument_exception",
             401 | 403 => "security_exception",
+            404 if self.kind == "no-index" => "index_not_found_exception",
             404 => "resource_not_found_exception",
             413 => "content_too_long_exception",
             415 => "media_type_header_exception",

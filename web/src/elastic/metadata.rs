@@ -9,22 +9,33 @@ use crate::problem::Problem;
 
 impl Api {
     /// `_mapping/field/NAMES`: by index, the mapping of each field of one of these names.
-    pub(super) async fn field_mappings(&self, index: &str, names: &str) -> Result<Value, Problem> {
+    pub(super) async fn field_mappings(
+        &self,
+        index: &str,
+        asked: &str,
+        names: &str,
+    ) -> Result<Value, Problem> {
         let mapping = self.within(self.store.mapping(index)).await?;
+        refuse_missing(asked, &mapping)?;
         let found = of_fields(&mapping, names);
         if found.is_empty() {
-            return Err(Problem::not_found(format!("there is no index `{index}`")));
+            return Err(Problem::not_found(format!("there is no index `{asked}`")));
         }
         Ok(Value::Object(found))
     }
 
     /// `_settings`: of them what is known.
-    pub(super) async fn settings(&self, index: &str, names: &str) -> Result<Value, Problem> {
+    pub(super) async fn settings(
+        &self,
+        index: &str,
+        names: &str,
+        is_flat: bool,
+    ) -> Result<Value, Problem> {
         let indices = self.within(self.store.indices(index)).await?;
         let settings: Map<String, Value> = indices
             .iter()
             .map(|info| {
-                let settings = settings_of(info, self.is_embedded(), names);
+                let settings = settings_of(info, self.is_embedded(), names, is_flat);
                 (info.name.clone(), settings)
             })
             .collect();
@@ -56,6 +67,18 @@ impl Api {
             .map(|info| row(info, sees_all, unit))
             .collect())
     }
+}
+
+/// Refuses names, unlike patterns, of which nothing is found.
+pub(super) fn refuse_missing(asked: &str, found: &Value) -> Result<(), Problem> {
+    if found.as_object().is_none_or(|found| !found.is_empty()) {
+        return Ok(());
+    }
+    let mut names = asked.split(',').map(str::trim);
+    let missing = names.find(|name| {
+        !name.is_empty() && *name != "_all" && !name.starts_with('-') && !name.contains('*')
+    });
+    missing.map_or(Ok(()), |name| Err(Problem::no_index(name)))
 }
 
 fn of_fields(mapping: &Value, names: &str) -> Map<String, Value> {
@@ -118,15 +141,17 @@ fn is_named(pattern: &str, name: &str) -> bool {
     true
 }
 
-fn settings_of(info: &IndexInfo, is_embedded: bool, names: &str) -> Value {
+fn settings_of(info: &IndexInfo, is_embedded: bool, names: &str, is_flat: bool) -> Value {
     let mut settings = Map::new();
     let mut put = |key: &str, value: String| {
+        let name = format!("index.{key}");
         let is_asked = names
             .split(',')
             .map(str::trim)
-            .any(|name| name == "_all" || is_named(name, &format!("index.{key}")));
+            .any(|pattern| pattern == "_all" || is_named(pattern, &name));
         if is_asked {
-            settings.insert(key.to_owned(), value.into());
+            let key = if is_flat { name } else { key.to_owned() };
+            settings.insert(key, value.into());
         }
     };
     put("provided_name", info.name.clone());
@@ -137,7 +162,10 @@ fn settings_of(info: &IndexInfo, is_embedded: bool, names: &str) -> Value {
         put("number_of_shards", "1".to_owned());
         put("number_of_replicas", "0".to_owned());
     }
-    json!({"settings": {"index": settings}})
+    match is_flat {
+        true => json!({"settings": settings}),
+        false => json!({"settings": {"index": settings}}),
+    }
 }
 
 fn row(info: &IndexInfo, sees_all: bool, unit: &str) -> Value {
@@ -194,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_not_there_is_refused_and_a_pattern_is_not() {
+        let none = json!({});
+        for asked in ["_all", "*", "logs-nosuch-*", "logs-*-*,-logs-nosuch"] {
+            assert_eq!(refuse_missing(asked, &none), Ok(()), "{asked}");
+        }
+        let refused = refuse_missing("logs-*-x,logs-generic-nosuch", &none).unwrap_err();
+        assert_eq!(refused.elastic()["type"], "index_not_found_exception");
+        let reason = refused.elastic()["reason"].clone();
+        assert_eq!(reason, "no such index [logs-generic-nosuch]");
+        assert_eq!(refuse_missing("logs-a-b", &json!({"logs-a-b": {}})), Ok(()));
+    }
+
+    #[test]
     fn names_match_as_on_a_server() {
         for (pattern, name, expected) in [
             ("*", "a.b", true),
@@ -227,13 +268,21 @@ mod tests {
             "number_of_shards": "1", "number_of_replicas": "0",
         });
         assert_eq!(
-            settings_of(&info, true, "*"),
+            settings_of(&info, true, "*", false),
             json!({"settings": {"index": index}})
         );
         let one = json!({"settings": {"index": {"number_of_shards": "1"}}});
-        assert_eq!(settings_of(&info, true, "index.number_of_shards"), one);
+        assert_eq!(
+            settings_of(&info, true, "index.number_of_shards", false),
+            one
+        );
+        let flat = json!({"settings": {"index.number_of_shards": "1"}});
+        assert_eq!(
+            settings_of(&info, true, "index.number_of_shards", true),
+            flat
+        );
         let none = json!({"settings": {"index": {}}});
-        assert_eq!(settings_of(&info, false, "index.number_of_*"), none);
+        assert_eq!(settings_of(&info, false, "index.number_of_*", false), none);
         let whole = json!({
             "index": "logs-a-b", "status": "open", "docs.count": "3", "store.size": "208b",
             "creation.date": "1795561200000",
