@@ -1,6 +1,6 @@
-//! `percentiles`: of the nearest rank where values are few.
+//! `percentiles`: of the rank that OpenSearch takes, where values are few.
 //!
-//! tantivy rounds ranks down, so that of two values the 99th percentile is the lesser. It is asked
+//! tantivy takes a lower one, so that of two values the 99th percentile is the lesser. It is asked
 //! for some percents more, which lead to each of a few values, and how many there are; the right
 //! one is chosen when that is known.
 
@@ -68,14 +68,17 @@ pub(super) fn asked(request: &PercentilesAggregationReq) -> &[f64] {
     all.get(..n_asked).unwrap_or_default()
 }
 
-/// The step that leads to the nearest rank; `None` where values are not few.
+/// The step that leads to the value that as many hundredths of all are below; `None` where values
+/// are not few.
 fn step_of(percent: f64, n_values: u64) -> Option<usize> {
     if !(1..=FEW).contains(&n_values) {
         return None;
     }
     let n_values = n_values as f64;
-    // From 0. A rank that is whole but for rounding is that one, not the next.
-    let rank = (percent * n_values / 100.0 - 1e-9).ceil().max(1.0) - 1.0;
+    // From 0. A rank that is whole but for rounding is that one, not the one before.
+    let rank = (percent * n_values / 100.0 + 1e-9)
+        .floor()
+        .min(n_values - 1.0);
     if rank == 0.0 {
         return Some(0);
     }
@@ -95,11 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn steps_lead_to_the_nearest_rank() {
+    fn steps_lead_to_the_rank() {
         for n_values in 1..=FEW {
-            for percent in 0..=100 {
+            for percent in 0..=100_u32 {
                 let step = step_of(f64::from(percent), n_values).unwrap();
-                let expected = (u64::from(percent) * n_values).div_ceil(100).max(1) - 1;
+                let expected = (u64::from(percent) * n_values / 100).min(n_values - 1);
                 assert_eq!(rank_of(step, n_values), expected, "{percent} of {n_values}");
             }
         }

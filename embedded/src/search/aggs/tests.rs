@@ -289,7 +289,7 @@ fn extended_stats_of_one_value_or_none() {
 }
 
 #[test]
-fn percentiles_of_few_values_are_of_the_nearest_rank() {
+fn percentiles_of_few_values_are_of_the_right_rank() {
     let trial = trial();
     let percents = json!([0, 1, 50, 66, 67, 95.0, 99.9, 100]);
     let found = trial.aggregations(&json!({
