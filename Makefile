@@ -45,9 +45,8 @@ faults: prune faulty ## random faults under load, every line counted; SEED=4 MIN
 	    --minutes $(or $(MINUTES),5) --rate $(or $(RATE),2000) $(if $(PEER),--peer $(PEER))
 	$(if $(PEER),,$(MAKE) churn)
 
-# Six rounds are a minute, and then some.
 churn: prune faulty ## 110 pods that come and go on a node, every line with its own pod's fields; CHURN=10 (minutes)
-	ROUNDS=$$(($(or $(CHURN),10) * 6)) TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests --test k8s -- \
+	CHURN_SECONDS=$$(($(or $(CHURN),10) * 60)) TAILRACE_BIN_DIR=$(TESTED)/faults cargo test -p tests --test k8s -- \
 	    --nocapture every_line_of_churning_pods_has_its_own_pods_fields
 
 # An event has 1.3 lines: 15,400 are 20,000 lines.

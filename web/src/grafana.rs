@@ -478,7 +478,7 @@ mod tests {
         };
         let warn = is("log.level", query::Test::Phrase("warn".to_owned()));
         let any = Query::Or(vec![level.clone(), warn]);
-        assert_eq!(ad_hoc(&several("=|")), [any.clone()]);
+        assert_eq!(ad_hoc(&several("=|")), std::slice::from_ref(&any));
         assert_eq!(ad_hoc(&several("!=|")), [Query::Not(Box::new(any))]);
         let single = json!({"filters": [filter("log.level", "=|", "error")]});
         assert_eq!(ad_hoc(&single), [level]);

@@ -1,6 +1,9 @@
 //! The agent against a real API server: fields, deletion, outages, churn.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use bench::{container_log::Iostream, kubelet::Container};
 use rustix::process::Signal;
@@ -415,17 +418,26 @@ fn a_version_that_is_too_old_and_a_renewed_token_are_got_over() {
 #[test]
 fn every_line_of_churning_pods_has_its_own_pods_fields() {
     const AT_A_TIME: usize = 110;
-    /// Some ten seconds each; `ROUNDS=60` for ten minutes.
-    const ROUNDS: usize = 9;
-    let rounds = std::env::var("ROUNDS").ok();
-    let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    /// How long pods come and go, unless `CHURN_SECONDS` says otherwise.
+    const CHURN: Duration = Duration::from_secs(90);
+    /// All pods give way to others so often.
+    const ROUND: Duration = Duration::from_secs(8);
+    let seconds = std::env::var("CHURN_SECONDS").ok();
+    let churn = seconds.map_or(CHURN, |seconds| {
+        Duration::from_secs(seconds.parse().unwrap())
+    });
     let server = KubeApi::shared().unwrap();
     let namespace = Namespace::new(server, "churn").unwrap();
     namespace.allow().unwrap();
     let mut scene = Scene::new("podchurn", Server::shared().unwrap()).unwrap();
     let (_aggregator, agent) = stage(&scene, &namespace);
     let mut all = Vec::new();
-    for round in 0..rounds {
+    let started = Instant::now();
+    for round in 0.. {
+        if started.elapsed() >= churn {
+            break;
+        }
+        wait::let_pass((ROUND * round).saturating_sub(started.elapsed()));
         let specs: Vec<PodSpec> = (0..AT_A_TIME)
             .map(|n| {
                 let name = format!("pod-{round}-{n}");
