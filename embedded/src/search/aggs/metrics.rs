@@ -15,6 +15,8 @@ use crate::schema::column;
 
 /// Nanoseconds of a millisecond.
 const MILLI: f64 = 1_000_000.0;
+/// Half of the nanoseconds between two neighbours that a float tells apart, of times of this century.
+const HALF_STEP: f64 = 128.0;
 
 /// What a metric tells.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ pub(super) fn metric(
     body: &Value,
     now: Timestamp,
 ) -> Result<Value, QueryError> {
+    if kind == "percentiles" && matches!(kind_of(field), Kind::Timestamp | Kind::Date) {
+        // They are within a hundredth of a value, which is years.
+        return error(format!("[{name}]: there are no percentiles of times"));
+    }
     let mut given = json!({"field": column(field)});
     if let Some(keyed) = body.get("keyed") {
         given["keyed"] = keyed.clone();
@@ -174,19 +180,15 @@ fn in_millis(figures: &mut Map<String, Value>) {
         let Some(nanos) = figures.get(key).and_then(Value::as_f64) else {
             continue;
         };
-        let millis = (nanos / MILLI).floor();
+        // A whole millisecond may have become a little less by then.
+        let millis = ((nanos + HALF_STEP) / MILLI).floor();
         figures.insert(key.to_owned(), millis.into());
         let text = format_millis(millis as i64, &TimeZone::UTC);
         figures.insert(format!("{key}_as_string"), text.into());
     }
     for (key, value) in figures {
         match (key.as_str(), value) {
-            ("values", Value::Array(entries)) => {
-                for entry in entries {
-                    divide(&mut entry["value"], MILLI);
-                }
-            }
-            ("values" | "std_deviation_bounds", Value::Object(values)) => {
+            ("std_deviation_bounds", Value::Object(values)) => {
                 for value in values.values_mut() {
                     divide(value, MILLI);
                 }

@@ -101,6 +101,8 @@ enum Target {
         /// Which of its values, where it has several.
         value: Option<String>,
         by: By,
+        /// What a term without a value counts as; not a number: it is last either way.
+        missing: f64,
     },
 }
 
@@ -120,7 +122,9 @@ impl Target {
         let (name, value) = match self {
             Self::Count => return Some("_count".to_owned()),
             Self::Key => return Some("_key".to_owned()),
-            Self::Metric { name, value, by } => match by {
+            Self::Metric {
+                name, value, by, ..
+            } => match by {
                 By::Tantivy => (name, value),
                 By::TantivyDescending if is_descending => (name, value),
                 By::TantivyDescending | By::Us => return None,
@@ -135,7 +139,7 @@ impl Target {
         })
     }
 
-    /// How two buckets follow each other. Those without a value are last.
+    /// How two buckets follow each other. Those without a value are last, but for extremes.
     fn compare(&self, is_descending: bool, a: &Value, b: &Value) -> Ordering {
         let turned = |ascending: Ordering| match is_descending {
             true => ascending.reverse(),
@@ -147,8 +151,16 @@ impl Target {
                 turned(count(a).cmp(&count(b)))
             }
             Self::Key => turned(by_key(a, b)),
-            Self::Metric { name, value, .. } => {
-                let value = |bucket: &Value| property(&bucket[name.as_str()], value.as_deref());
+            Self::Metric {
+                name,
+                value,
+                missing,
+                ..
+            } => {
+                let value = |bucket: &Value| {
+                    let found = property(&bucket[name.as_str()], value.as_deref());
+                    if found.is_nan() { *missing } else { found }
+                };
                 let (a, b) = (value(a), value(b));
                 match (a.is_nan(), b.is_nan()) {
                     (false, false) => turned(a.total_cmp(&b)),
@@ -184,11 +196,23 @@ fn target(name: &str, key: &str, below: &Aggregations) -> Result<Target, QueryEr
             "[{name}]: there is no metric [{metric}] to order by"
         ));
     };
+    // As a server has it: the greatest of no values is below all, the least above all.
+    let extreme = match &found.agg {
+        AggregationVariants::Max(_) => "max",
+        AggregationVariants::Min(_) => "min",
+        _ => value,
+    };
+    let (missing, by_extreme) = match extreme {
+        "max" => (f64::NEG_INFINITY, By::Tantivy),
+        "min" => (f64::INFINITY, By::Us),
+        _ => (f64::NAN, By::TantivyDescending),
+    };
     let metric_target = |by: By| {
         Ok(Target::Metric {
             name: metric.to_owned(),
             value: (!value.is_empty()).then(|| value.to_owned()),
             by,
+            missing,
         })
     };
     let several = || {
@@ -218,22 +242,20 @@ fn target(name: &str, key: &str, below: &Aggregations) -> Result<Target, QueryEr
         {
             metric_target(By::Tantivy)
         }
-        AggregationVariants::Stats(_) if STATS.contains(&value) => {
-            metric_target(By::TantivyDescending)
-        }
+        AggregationVariants::Stats(_) if STATS.contains(&value) => metric_target(by_extreme),
         AggregationVariants::ExtendedStats(_)
             if STATS.contains(&value)
                 || EXTENDED_STATS.contains(&value)
                 || deviation_bound(value).is_some() =>
         {
-            metric_target(By::TantivyDescending)
+            metric_target(by_extreme)
         }
         AggregationVariants::Average(_)
         | AggregationVariants::Max(_)
         | AggregationVariants::Min(_)
             if value.is_empty() =>
         {
-            metric_target(By::TantivyDescending)
+            metric_target(by_extreme)
         }
         AggregationVariants::Count(_)
         | AggregationVariants::Sum(_)
