@@ -46,7 +46,7 @@ pub(super) fn metric(
     now: Timestamp,
 ) -> Result<Value, QueryError> {
     if kind == "percentiles" && matches!(kind_of(field), Kind::Timestamp | Kind::Date) {
-        // They are within a hundredth of a value, which is years.
+        // They are within a hundredth of a value: of the time since 1970 that is half a year.
         return error(format!("[{name}]: there are no percentiles of times"));
     }
     let mut given = json!({"field": column(field)});
