@@ -241,11 +241,14 @@ pub fn expect_exactly(
             .iter()
             .filter(|it| !found.contains_key(*it))
             .collect();
+        let versions = missing.iter().map(|(_, version)| version);
         ensure!(
             missing.is_empty(),
-            "{} of {} are missing: {:?}",
+            "{} of {} are missing, of versions {:?} to {:?}, the first {:?}",
             missing.len(),
             expected.len(),
+            versions.clone().min(),
+            versions.max(),
             missing.first()
         );
         Ok(found)

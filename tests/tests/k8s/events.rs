@@ -22,6 +22,8 @@ use tests::{
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// The annotation of the Lease that tells how far Events are durable.
+const POSITION: &str = "tailrace.io/kubernetes-events-position";
 
 fn index(scene: &Scene) -> String {
     format!("logs-kubernetes.events-{}", scene.namespace())
@@ -45,8 +47,23 @@ fn wait_holder(aggregators: &[&Aggregator]) -> usize {
 }
 
 fn lease(server: &KubeApi, namespace: &str) -> Value {
-    let text = server.run(&["-n", namespace, "get", "lease", "events", "-o", "json"]);
-    serde_json::from_str(&text.unwrap()).unwrap()
+    let named = ["get", "lease/events", "--ignore-not-found", "--output=json"];
+    let text = server.run(&[&["-n", namespace], &named[..]].concat());
+    serde_json::from_str(&text.unwrap()).unwrap_or_default()
+}
+
+/// The version up to which Events are durable, as the Lease tells it; 0 where it does not.
+fn position(server: &KubeApi, namespace: &str) -> u64 {
+    let note = &lease(server, namespace)["metadata"]["annotations"][POSITION];
+    let version = note.as_str().and_then(|it| it.split(' ').next());
+    version.and_then(|it| it.parse().ok()).unwrap_or(0)
+}
+
+/// Waits until the Lease tells a position: until then a holder begins with a list, which has only
+/// the last state of each Event.
+fn wait_position(server: &KubeApi, namespace: &str) {
+    let told = || (position(server, namespace) > 0).then_some(());
+    wait::until(LIMIT, "a first position", told).unwrap();
 }
 
 fn source(scene: &Scene, state: &State) -> Value {
@@ -75,6 +92,7 @@ fn events_arrive_once_each_with_their_fields() {
     let setup = setup.with("redact", "[usual]");
     let mut aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
     wait_holder(&[&aggregator]);
+    wait_position(server, "evfields");
 
     let web = reporter
         .report(
@@ -162,9 +180,7 @@ fn events_arrive_once_each_with_their_fields() {
     aggregator.terminate(wait::END).unwrap();
     let left = lease(server, "evfields");
     assert_eq!(left["spec"]["holderIdentity"], "", "{left}");
-    let position = &left["metadata"]["annotations"]["tailrace.io/kubernetes-events-position"];
-    let position = position.as_str().unwrap().split(' ').next().unwrap();
-    assert!(position.parse::<u64>().unwrap() >= bound.1, "{left}");
+    assert!(position(server, "evfields") >= bound.1, "{left}");
     let between = reporter.report("between", &json!({})).unwrap();
     let later = reporter.repeat("between").unwrap();
     aggregator.start_again().unwrap();
@@ -224,6 +240,7 @@ fn a_holder_that_is_killed_stopped_or_frozen_is_followed_by_another() {
     reporter.allow(server).unwrap();
     let setup = reporter.setup(server, &scene, "").unwrap();
     let mut pair = ["one", "two"].map(|name| Aggregator::start(&scene.dir(name), &setup).unwrap());
+    wait_position(server, "evturns");
     let is_over = AtomicBool::new(false);
     let reporter = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -290,6 +307,7 @@ fn a_server_that_restarts_and_forgets_loses_no_event() {
     let setup = reporter.setup(&server, &scene, "").unwrap();
     let mut aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
     wait_holder(&[&aggregator]);
+    wait_position(&server, "evserver");
     reporter.report_some("before", 9).unwrap();
     server.kill().unwrap();
     server.start_again().unwrap();
@@ -400,17 +418,8 @@ fn what_a_killed_holder_leaves_in_doubt_is_not_doubled_by_a_rollover() {
     let setup = setup.elasticsearch("timeout", "3s");
     let mut aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
     wait_holder(&[&aggregator]);
-    let position = || {
-        let lease = lease(server, "evdoubt");
-        let note = &lease["metadata"]["annotations"]["tailrace.io/kubernetes-events-position"];
-        let note = note.as_str().unwrap_or_default().to_owned();
-        note.split(' ')
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or(0)
-    };
-    wait::until(LIMIT, "a first position", || (position() > 0).then_some(())).unwrap();
+    wait_position(server, "evdoubt");
+    let position = || position(server, "evdoubt");
     // Until a kill comes between documents and position.
     let mut round = 0;
     loop {
@@ -463,6 +472,7 @@ fn while_the_store_is_away_events_wait_and_the_lease_is_kept() {
     let setup = setup.ack("store").with("receive", "{answer_timeout: 1s}");
     let mut aggregator = Aggregator::start(&scene.dir("aggregator"), &setup).unwrap();
     wait_holder(&[&aggregator]);
+    wait_position(server, "evaway");
     reporter.report_some("before", 3).unwrap();
     expect_exactly(&scene.documents, &index(&scene), &reporter.states(), LIMIT).unwrap();
     proxy.refuse();
