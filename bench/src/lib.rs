@@ -46,6 +46,8 @@ pub mod null_aggregator;
 /// Other software for the same work, and its configuration.
 pub mod peers;
 
+mod running;
+
 /// The programs under measurement and the table of results.
 pub mod runs;
 
@@ -54,3 +56,9 @@ pub mod latency;
 
 /// What an agent costs that has next to nothing to do.
 pub mod idle;
+
+/// How the aggregator scales with its worker threads.
+pub mod scaling;
+
+/// What a line costs by the number of files and by the rate.
+pub mod flat;

@@ -7,6 +7,7 @@
 
 use std::{sync::LazyLock, time::Instant};
 
+use anyhow::ensure;
 use memchr::memmem::Finder;
 
 /// What a marker begins with.
@@ -67,6 +68,22 @@ pub struct Balance {
     pub doubled: u64,
     /// Arrivals of markers that nobody wrote.
     pub strangers: u64,
+}
+
+impl Balance {
+    /// Says that every line came once.
+    ///
+    /// # Errors
+    /// When one was lost, or came more than once.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.lost == 0 && self.doubled == 0,
+            "{} lines were lost and {} came more than once",
+            self.lost,
+            self.doubled
+        );
+        Ok(())
+    }
 }
 
 impl Ledger {
@@ -172,6 +189,8 @@ mod tests {
             }
         );
         assert_eq!(ledger.arrived_once(), 2);
+        let told = ledger.balance().check().unwrap_err().to_string();
+        assert!(told.starts_with("68 lines were lost and 1 came"), "{told}");
         assert!(ledger.times().is_empty());
         ledger.keep_times();
         ledger.document(b"tr-00000001");

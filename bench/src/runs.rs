@@ -5,10 +5,10 @@
 //! programs before it stops them. The far end works in this process and is not counted.
 
 use std::{
-    fs::{self, File},
+    fs,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     null_aggregator::NullAggregator,
     null_store::{Claim, NullStore, Options},
     peers::{Compression, Level, Peer, Places, flags},
+    running::Running,
     usage::Usage,
     workload::Workload,
 };
@@ -31,7 +32,7 @@ const S1_RULE: &str = "name: s1\nsteps: [{stop: true}]\n";
 const POLL: Duration = Duration::from_millis(20);
 
 /// What to run on what.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Bench<'a> {
     /// What the workload is called.
     pub name: &'static str,
@@ -47,6 +48,10 @@ pub struct Bench<'a> {
     pub scratch: PathBuf,
     /// The agent's compression: `zstd` or `gzip`.
     pub agent_compression: String,
+    /// Batches that the agent has under way at a time; as many as it has by itself, unless told.
+    pub in_flight: Option<u32>,
+    /// Worker threads of the aggregator; as many as it has by itself, unless told.
+    pub workers: Option<u32>,
     /// `buffer` or `store`.
     pub ack: String,
     /// Whom the null store claims to be.
@@ -81,53 +86,6 @@ pub(crate) enum Reader {
     Agents,
     /// The agent within it.
     Itself,
-}
-
-/// A program that ends when dropped.
-#[derive(Debug)]
-pub(crate) struct Running {
-    name: &'static str,
-    child: Child,
-    log: PathBuf,
-}
-
-impl Running {
-    fn start(name: &'static str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
-        let output = File::create(log).context("cannot create a log file")?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().context("cannot share a log file")?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("cannot start {name} ({:?})", command.get_program()))?;
-        Ok(Self {
-            name,
-            child,
-            log: log.to_owned(),
-        })
-    }
-
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of_tree(self.child.id())
-    }
-
-    pub(crate) fn check_alive(&mut self) -> anyhow::Result<()> {
-        if let Ok(Some(status)) = self.child.try_wait() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            let end = lines[lines.len().saturating_sub(20)..].join("\n");
-            bail!("{} ended: {status}\n{end}", self.name);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A process that is gone already needs neither.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 impl Bench<'_> {
@@ -290,13 +248,17 @@ impl Bench<'_> {
 
     pub(crate) fn start_agent(&self, dir: &Path, aggregator: &str) -> anyhow::Result<Running> {
         let config = dir.join("agent.yaml");
+        let in_flight = self
+            .in_flight
+            .map(|batches| format!(", in_flight: {batches}"));
         let yaml = format!(
             "data_dir: {dir}/agent-data\nnode_name: bench\nlisten: 127.0.0.1:{port}\n\
-             aggregators: [{aggregator}]\nbatch: {{compression: {compression}}}\nfiles:\n  \
-             include: ['{glob}']\n  start_at: beginning\n  allowed_roots: ['{root}']\n",
+             aggregators: [{aggregator}]\nbatch: {{compression: {compression}{in_flight}}}\n\
+             files:\n  include: ['{glob}']\n  start_at: beginning\n  allowed_roots: ['{root}']\n",
             dir = dir.display(),
             port = free_port()?,
             compression = self.agent_compression,
+            in_flight = in_flight.unwrap_or_default(),
             glob = self.glob,
             root = self.root.display()
         );
@@ -336,12 +298,14 @@ impl Bench<'_> {
                 self.root.display()
             ),
         };
+        let workers = self.workers.map(|threads| format!("workers: {threads}\n"));
         let yaml = format!(
-            "data_dir: {dir}/aggregator-data\nlisten: 127.0.0.1:{port}\nack: {ack}\n{parsing}{reading}\
-             outputs:\n  - name: main\n    \
+            "data_dir: {dir}/aggregator-data\nlisten: 127.0.0.1:{port}\nack: {ack}\n\
+             {workers}{parsing}{reading}outputs:\n  - name: main\n    \
              elasticsearch: {{hosts: ['{store}'], compression: {compression}}}\n",
             dir = dir.display(),
             ack = self.ack,
+            workers = workers.unwrap_or_default(),
         );
         fs::write(&config, yaml).context("cannot write the aggregator's config")?;
         let mut command = Command::new(self.bin_dir.join("tailrace-aggregator"));
@@ -353,29 +317,15 @@ impl Bench<'_> {
         )
     }
 
-    /// Waits until all markers have arrived, or nothing moves any more; returns the time it took.
-    fn wait(
+    /// Waits until all of the workload has arrived, or nothing moves any more; returns the time it
+    /// took.
+    pub(crate) fn wait(
         &self,
         started: SystemTime,
         programs: &mut [&mut Running],
         arrived: impl Fn() -> Option<u64>,
     ) -> anyhow::Result<Duration> {
-        let wanted = u64::from(self.workload.markers);
-        let elapsed = || started.elapsed().unwrap_or_default();
-        let (mut last, mut moved) = (0, Duration::ZERO);
-        loop {
-            let now = arrived().unwrap_or(wanted);
-            if now != last {
-                (last, moved) = (now, elapsed());
-            }
-            if now >= wanted || elapsed() > moved + STUCK {
-                return Ok(moved);
-            }
-            for program in &mut *programs {
-                program.check_alive()?;
-            }
-            pause();
-        }
+        wait_for(self.workload.markers, started, programs, arrived)
     }
 
     pub(crate) fn wait_listening(&self, program: &mut Running, port: u16) -> anyhow::Result<()> {
@@ -398,6 +348,32 @@ impl Bench<'_> {
     }
 }
 
+/// Waits until so many markers have arrived, or nothing moves any more; returns the time from
+/// `started` to the last arrival.
+pub(crate) fn wait_for(
+    markers: u32,
+    started: SystemTime,
+    programs: &mut [&mut Running],
+    arrived: impl Fn() -> Option<u64>,
+) -> anyhow::Result<Duration> {
+    let wanted = u64::from(markers);
+    let elapsed = || started.elapsed().unwrap_or_default();
+    let (mut last, mut moved) = (0, Duration::ZERO);
+    loop {
+        let now = arrived().unwrap_or(wanted);
+        if now != last {
+            (last, moved) = (now, elapsed());
+        }
+        if now >= wanted || elapsed() > moved + STUCK {
+            return Ok(moved);
+        }
+        for program in &mut *programs {
+            program.check_alive()?;
+        }
+        pause();
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that polls, with a deadline, and writes at a rate"
@@ -416,11 +392,11 @@ pub(crate) fn pause_until(time: Instant) {
 }
 
 /// Removes a directory; one that is not there, or stays, harms nobody: all lie in a temporary one.
-fn remove(dir: &Path) {
+pub(crate) fn remove(dir: &Path) {
     fs::remove_dir_all(dir).ok();
 }
 
-fn balance(balance: Option<Balance>) -> Balance {
+pub(crate) fn balance(balance: Option<Balance>) -> Balance {
     balance.unwrap_or(Balance {
         lost: 0,
         doubled: 0,

@@ -1,9 +1,9 @@
-//! CPU and memory of other processes, from `/proc/PID/{stat,status}`.
+//! CPU and memory of other processes, from `/proc/PID/{stat,status}` and `/proc/PID/task`.
 //!
 //! CPU-seconds are steadier than wall time on shared machines, and they leave out the measuring
 //! process itself. Read before the process is reaped.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::Context;
 
@@ -78,6 +78,53 @@ impl Usage {
     }
 }
 
+/// CPU time of a process in nanoseconds, as its threads tell it, for spans in which it does so
+/// little that the ticks of [`Usage`], 10 ms each, would say nothing.
+#[derive(Debug, Clone, Default)]
+pub struct CpuTime {
+    /// Nanoseconds of each thread that is alive, by its id.
+    threads: BTreeMap<u32, u64>,
+    /// Of all threads, those included that have ended.
+    ticks: Duration,
+}
+
+impl CpuTime {
+    /// Reads the time of a live process, without its children's.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+            .with_context(|| format!("cannot read the threads of process {pid}"))?;
+        let mut threads: BTreeMap<u32, u64> = BTreeMap::new();
+        for task in tasks.flatten() {
+            let name = task.file_name();
+            let id = name.to_str().and_then(|name| name.parse::<u32>().ok());
+            // The ticks have a thread that has ended meanwhile, and kernels without the file.
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let time = text.split_whitespace().next();
+            let time = time.and_then(|time| time.parse::<u64>().ok());
+            threads.extend(id.zip(time));
+        }
+        let ticks = Usage::of(pid)?.cpu();
+        Ok(Self { threads, ticks })
+    }
+
+    /// The time used since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Duration {
+        let used = self.threads.iter().map(|(id, time)| {
+            let before = earlier.threads.get(id).copied().unwrap_or(0);
+            time.saturating_sub(before)
+        });
+        let by_threads = Duration::from_nanos(used.sum());
+        let by_ticks = self.ticks.saturating_sub(earlier.ticks);
+        // Ticks that are missing are those of a thread that has ended. User and system time are cut
+        // to whole ticks, each at both ends.
+        if by_ticks > by_threads + ticks_to_time(4) {
+            by_ticks
+        } else {
+            by_threads
+        }
+    }
+}
+
 /// Fields of `/proc/PID/stat` from the state on. The command's name before it may hold spaces and
 /// brackets.
 fn fields_of(stat: &str) -> Vec<&str> {
@@ -147,6 +194,25 @@ mod tests {
         assert_ne!(sum, 1);
         let now = Usage::of(std::process::id()).unwrap();
         assert!(now.rss > 1 << 20 && now.peak_rss >= now.rss);
+    }
+
+    #[test]
+    fn time_of_threads_that_have_ended_is_not_lost() {
+        let before = CpuTime::of(std::process::id()).unwrap();
+        let work = || {
+            let begin = Usage::of(std::process::id()).unwrap();
+            let mut rng = fastrand::Rng::with_seed(1);
+            let mut sum = 0u64;
+            let used = || Usage::of(std::process::id()).unwrap().since(&begin).cpu();
+            while used().as_millis() < 100 {
+                sum = (0..1_000_000).fold(sum, |sum, _| sum.wrapping_add(rng.u64(..)));
+            }
+            sum
+        };
+        assert_ne!(std::thread::spawn(work).join().unwrap(), 1);
+        let now = CpuTime::of(std::process::id()).unwrap();
+        assert!(now.since(&before).as_millis() >= 40);
+        assert_eq!(now.since(&now), Duration::ZERO);
     }
 
     #[test]

@@ -101,6 +101,11 @@ pub fn start_container(kubelet: &mut Kubelet, idx: usize) -> io::Result<Containe
     kubelet.container("shop", &format!("{service}-{idx}"), service)
 }
 
+/// Lines of a file that the lines of an event, each ended by `\n`, become: a CRI piece is a line.
+pub(crate) fn lines_of(event: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', event).count() as u64 + (event.len() / crate::shop::CRI_PIECE) as u64
+}
+
 /// Writes a workload under `kubelet`, calling `progress` with the bytes written every now and then.
 pub fn write(
     kubelet: &mut Kubelet,
@@ -134,8 +139,7 @@ pub fn write(
         log.event(iostream, &text)
             .context("cannot write a log file")?;
         bytes += log.size() - before;
-        lines += memchr::memchr_iter(b'\n', &text).count() as u64
-            + (text.len() / crate::shop::CRI_PIECE) as u64;
+        lines += lines_of(&text);
         events += 1;
         if size.rotate_at.is_some_and(|limit| log.size() >= limit) {
             log.rotate().context("cannot rotate a log file")?;

@@ -1,5 +1,8 @@
 //! Measures the programs on one workload or several, and prints one table.
 
+mod args;
+mod instead;
+
 use std::{
     env, fmt,
     path::{Path, PathBuf},
@@ -8,141 +11,20 @@ use std::{
 
 use anyhow::Context;
 use bench::{
-    idle::{self, Quiet},
     kubelet::Kubelet,
-    latency::Pace,
     null_store::Claim,
     peers::{Level, PEERS, Peer},
     runs::{Bench, Row, markdown},
     workload::{self, Named, Size, Workload},
 };
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use args::{Args, ClaimArg, What};
 
 /// Open files that a program may have: far more than any workload has, and not so many that
 /// daemons which close all of them at their start take long for it.
 const MOST_FILES: u64 = 65_536;
-
-const EXAMPLES: &str = "\
-Examples:
-  tailrace-bench
-      1 GiB in 10 files; agent alone, aggregator, both, and the peers that are installed
-  tailrace-bench --mib 200 --only agent --runs 3
-      a quick look at the agent
-  tailrace-bench --claim elasticsearch --compression gzip --ack store
-      as against Elasticsearch, which takes no zstd, without the disk buffer
-  tailrace-bench --only both,fluent-bit --levels s2 --compression none,gzip
-      Fluent Bit beside both programs, parsing, with and without gzip
-  tailrace-bench --full --mib 256
-      everything there is, on a quarter of the data
-  tailrace-bench --latency
-  tailrace-bench --idle
-      how late a line comes; what an agent costs that has nothing to do";
-
-/// Measures tailrace-agent and tailrace-aggregator on generated container logs against null far
-/// ends that count every line, and beside them the peers whose programs are on the PATH: rsyslog,
-/// Fluent Bit, Vector, Filebeat, the OpenTelemetry Collector, vlagent, syslog-ng. Prints MB of log
-/// per CPU-second (user and system time of the measured processes), MB/s, peak memory, and lines
-/// lost and doubled, as a Markdown table.
-#[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
-struct Args {
-    /// Size of each workload in MiB.
-    #[arg(long, default_value_t = 1024)]
-    mib: u64,
-    /// What to measure on; mixed unless told.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    workload: Vec<Named>,
-    /// Number of log files; as many as the workload has, unless told.
-    #[arg(long)]
-    files: Option<usize>,
-    /// All workloads, levels and compressions, but for those that are named. Takes hours with all
-    /// peers.
-    #[arg(long)]
-    full: bool,
-    /// How late lines come, instead: 1,000 a second in one file, both programs at their defaults.
-    #[arg(long, conflicts_with_all = ["full", "idle"])]
-    latency: bool,
-    /// What an agent costs that has next to nothing to do, instead: 100 files with 10 lines a
-    /// second in all, and 10,000 quiet ones.
-    #[arg(long, conflicts_with = "full")]
-    idle: bool,
-    /// Seed of the workload.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// What to measure; everything unless told.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<What>,
-    /// Runs of each; the median by CPU time is shown.
-    #[arg(long, default_value_t = 1)]
-    runs: usize,
-    /// Directory of the binaries; where this program is, unless told.
-    #[arg(long)]
-    bin_dir: Option<PathBuf>,
-    /// Compression of the agent's batches: zstd or gzip.
-    #[arg(long, default_value = "zstd")]
-    agent_compression: String,
-    /// Compression of bulk bodies: auto, gzip, zstd or none, or several of them; auto unless told.
-    /// With auto, peers do what costs them the least.
-    #[arg(long, value_delimiter = ',')]
-    compression: Vec<String>,
-    /// What is done with lines: s1, shipped as they are; s2, parsed and joined.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "s1,s2")]
-    levels: Vec<Level>,
-    /// When the aggregator acknowledges: buffer or store.
-    #[arg(long, default_value = "buffer")]
-    ack: String,
-    /// Whom the null store claims to be.
-    #[arg(long, value_enum, default_value = "opensearch")]
-    claim: ClaimArg,
-}
-
-impl Args {
-    /// Fills in what was not told.
-    fn complete(&mut self) {
-        if self.workload.is_empty() {
-            self.workload = match self.full {
-                true => Named::ALL.to_vec(),
-                false => vec![Named::Mixed],
-            };
-        }
-        if self.compression.is_empty() {
-            let all: &[&str] = match self.full {
-                true => &["auto", "none", "gzip"],
-                false => &["auto"],
-            };
-            self.compression = all.iter().map(|name| (*name).to_owned()).collect();
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
-    Agent,
-    Both,
-    OneProcess,
-    Peers,
-    Rsyslog,
-    FluentBit,
-    Vector,
-    Filebeat,
-    Otelcol,
-    Vlagent,
-    SyslogNg,
-}
-
-impl What {
-    fn is(self, peer: &Peer) -> bool {
-        let value = self.to_possible_value();
-        self == Self::Peers || value.is_some_and(|value| value.get_name() == peer.name)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ClaimArg {
-    Opensearch,
-    Elasticsearch,
-}
 
 #[expect(clippy::print_stdout, reason = "the table is this program's output")]
 fn main() -> anyhow::Result<()> {
@@ -151,10 +33,16 @@ fn main() -> anyhow::Result<()> {
     raise_file_limit()?;
     let scratch = Scratch::new()?;
     if args.latency {
-        return measure_latency(&args, &scratch.0);
+        return instead::measure_latency(&args, &scratch.0);
     }
     if args.idle {
-        return measure_idle(&args, &scratch.0);
+        return instead::measure_idle(&args, &scratch.0);
+    }
+    if args.scaling {
+        return instead::measure_scaling(&args, &scratch.0);
+    }
+    if args.flat {
+        return instead::measure_flat(&args, &scratch.0);
     }
     let mut rows = Vec::new();
     let measured = measure_all(&args, &scratch.0, &mut rows);
@@ -184,47 +72,12 @@ fn raise_file_limit() -> anyhow::Result<()> {
     clippy::print_stderr,
     reason = "a command-line program shows its progress on stderr"
 )]
-fn tell(what: fmt::Arguments<'_>) {
+pub(crate) fn tell(what: fmt::Arguments<'_>) {
     eprintln!("{what}");
 }
 
-/// How many lines tell how late they come: 20 s of them.
-const LATE_LINES: u32 = 20_000;
-
-#[expect(clippy::print_stdout, reason = "the table is this program's output")]
-fn measure_latency(args: &Args, scratch: &Path) -> anyhow::Result<()> {
-    let pace = Pace {
-        lines_per_second: 1_000,
-        lines: LATE_LINES,
-    };
-    tell(format_args!("writing {LATE_LINES} lines, 1,000 a second"));
-    let latency = without_workload(args, scratch, |bench, kubelet| bench.latency(kubelet, pace))?;
-    print!("{}", latency.markdown("both, at their defaults", pace));
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the table is this program's output")]
-fn measure_idle(args: &Args, scratch: &Path) -> anyhow::Result<()> {
-    let span = Duration::from_secs(60);
-    let mut rows = Vec::new();
-    for (files, lines_per_second) in [(100, 10), (10_000, 0)] {
-        let quiet = Quiet {
-            files,
-            lines_per_second,
-            span,
-        };
-        tell(format_args!(
-            "watching an agent over {files} files for a minute"
-        ));
-        let idle = without_workload(args, scratch, |bench, kubelet| bench.idle(kubelet, quiet))?;
-        rows.push((quiet, idle));
-    }
-    print!("{}", idle::markdown(&rows));
-    Ok(())
-}
-
 /// Runs `measure` on a node whose log files it makes itself.
-fn without_workload<T>(
+pub(crate) fn without_workload<T>(
     args: &Args,
     scratch: &Path,
     measure: impl FnOnce(&Bench<'_>, &mut Kubelet) -> anyhow::Result<T>,
@@ -261,6 +114,8 @@ fn bench_of<'a>(
         bin_dir: args.bin_dir.clone().map_or_else(own_dir, Ok)?,
         scratch: scratch.to_owned(),
         agent_compression: args.agent_compression.clone(),
+        in_flight: None,
+        workers: None,
         ack: args.ack.clone(),
         claim: match args.claim {
             ClaimArg::Opensearch => Claim::OpenSearch,
@@ -272,29 +127,31 @@ fn bench_of<'a>(
 fn measure_all(args: &Args, scratch: &Path, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let peers = wanted_peers(args);
     for named in &args.workload {
-        measure_on(args, *named, &peers, scratch, rows)?;
+        on_workload(args, *named, args.files_of(*named), scratch, |bench| {
+            measure(args, bench, &peers, rows)
+        })?;
     }
     Ok(())
 }
 
-/// Writes a workload, measures everything on it, and removes it.
+/// Writes a workload in so many files, runs `measure` on it, and removes it.
 #[expect(
     clippy::print_stderr,
     reason = "a command-line program shows its progress on stderr"
 )]
-fn measure_on(
+pub(crate) fn on_workload<T>(
     args: &Args,
     named: Named,
-    peers: &[(&'static Peer, PathBuf)],
+    files: usize,
     scratch: &Path,
-    rows: &mut Vec<Row>,
-) -> anyhow::Result<()> {
+    measure: impl FnOnce(&Bench<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let name = named.name();
     let logs = scratch.join("logs");
     let mut kubelet = Kubelet::new(&logs, args.seed).context("cannot create the workload")?;
     let size = Size {
         bytes: args.mib << 20,
-        files: args.files.unwrap_or(named.files()).max(1),
+        files,
         rotate_at: None,
         seed: args.seed,
         mix: named.mix(),
@@ -308,14 +165,15 @@ fn measure_on(
     })?;
     eprintln!(
         "\rworkload {name}: {} bytes, {} lines, {} events in {} files, seed {}",
-        workload.bytes, workload.lines, workload.events, size.files, args.seed
+        workload.bytes, workload.lines, workload.events, files, args.seed
     );
     // Each holds its file open.
     workload.containers.clear();
     let bench = bench_of(args, name, &workload, kubelet.glob(), &logs, scratch)?;
-    measure(args, &bench, peers, rows)?;
+    let measured = measure(&bench)?;
     // The page cache is for the next one.
-    std::fs::remove_dir_all(&logs).context("cannot remove the workload")
+    std::fs::remove_dir_all(&logs).context("cannot remove the workload")?;
+    Ok(measured)
 }
 
 /// Measures everything on one workload.
@@ -426,16 +284,25 @@ fn wanted_peers(args: &Args) -> Vec<(&'static Peer, PathBuf)> {
 /// Measures several times; of each row the run with the median CPU time is kept.
 fn median(
     runs: usize,
-    mut measure: impl FnMut() -> anyhow::Result<Vec<Row>>,
+    measure: impl FnMut() -> anyhow::Result<Vec<Row>>,
 ) -> anyhow::Result<Vec<Row>> {
+    median_by(runs, |row: &Row| row.usage.cpu(), measure)
+}
+
+/// As [`median`], of rows that tell their CPU time by `cpu`.
+pub(crate) fn median_by<T: Clone>(
+    runs: usize,
+    cpu: impl Fn(&T) -> Duration,
+    mut measure: impl FnMut() -> anyhow::Result<Vec<T>>,
+) -> anyhow::Result<Vec<T>> {
     let mut all = Vec::new();
     for _ in 0..runs.max(1) {
         all.push(measure()?);
     }
     let n_rows = all.first().map_or(0, Vec::len);
     let rows = (0..n_rows).filter_map(|idx| {
-        let mut of_row: Vec<&Row> = all.iter().filter_map(|rows| rows.get(idx)).collect();
-        of_row.sort_by_key(|row| row.usage.cpu());
+        let mut of_row: Vec<&T> = all.iter().filter_map(|rows| rows.get(idx)).collect();
+        of_row.sort_by_key(|&row| cpu(row));
         of_row.get(of_row.len() / 2).map(|row| (*row).clone())
     });
     Ok(rows.collect())
