@@ -12,13 +12,13 @@ export PATH := $(TAILRACE_CACHE)/tools/bin:$(PATH)
 
 # Seconds for each fuzz target of `make fuzz`.
 SECONDS_EACH := $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),10)
-# Arguments of `make bench`, `make bench-full` and `make bench-stages`, for example
-# ARGS='--mib 200 --only agent'.
+# Arguments of `make bench`, `make bench-full`, `make bench-stages` and `make bench-load`, for
+# example ARGS='--mib 200 --only agent'.
 ARGS ?=
 FAST := $(CARGO_TARGET_DIR)/fast
 TESTED := $(CARGO_TARGET_DIR)/tested
 
-.PHONY: help run test unit e2e faulttests faults churn soak bench bench-full bench-guard bench-stages bench-rules bench-search bench-kube lint image fuzz binaries faulty web prune doctor
+.PHONY: help run test unit e2e faulttests faults churn soak bench bench-full bench-guard bench-stages bench-rules bench-search bench-load bench-kube lint image fuzz binaries faulty web prune doctor
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -72,6 +72,10 @@ bench-rules: prune ## record to document: MB of log per CPU-second, one thread, 
 
 bench-search: prune ## loading and searching, the embedded store beside OpenSearch; DOCS=1000000
 	cargo run --profile fast -q -p tests --bin tailrace-search-bench -- --docs $(or $(DOCS),1000000)
+
+bench-load: prune binaries ## into a real OpenSearch, beside ready-made bodies: share of its ceiling; ARGS='--mib 64'
+	@cargo build --profile fast -q -p tests --bin tailrace-load-bench
+	@TAILRACE_BIN_DIR=$(FAST) $(FAST)/tailrace-load-bench $(ARGS)
 
 bench-kube: prune ## what the agents of many nodes cost the API server; NODES=200
 	cargo run --profile fast -q -p tests --bin tailrace-kube-load -- --nodes $(or $(NODES),200)

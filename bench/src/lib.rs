@@ -32,6 +32,9 @@ pub mod stages;
 /// CPU and memory of other processes.
 pub mod usage;
 
+/// Limits of this process and of those that it starts.
+pub mod limits;
+
 /// Reading and inflating request bodies.
 pub mod body;
 

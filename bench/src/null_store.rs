@@ -6,13 +6,16 @@
 //! of its own in the measuring process, whose CPU is not counted.
 
 use std::{
+    fs, io,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
 
+use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -76,6 +79,17 @@ struct State {
     documents: AtomicU64,
     unreadable: AtomicU64,
     ledger: Option<Mutex<Ledger>>,
+    /// Nobody keeps bodies unless asked to.
+    kept: Mutex<Option<Kept>>,
+}
+
+/// Bodies that are kept.
+#[derive(Debug)]
+struct Kept {
+    dir: PathBuf,
+    files: Vec<PathBuf>,
+    /// What kept one from being kept.
+    failed: Option<io::Error>,
 }
 
 impl NullStore {
@@ -91,6 +105,7 @@ impl NullStore {
             ledger: options
                 .markers
                 .map(|markers| Mutex::new(Ledger::new(markers))),
+            kept: Mutex::new(None),
         });
         let answering = Arc::clone(&state);
         let served = serve("null store", move |request| {
@@ -138,6 +153,29 @@ impl NullStore {
         times.unwrap_or_default()
     }
 
+    /// Keeps every `_bulk` body from now on, inflated, as a file of its own in `dir`, which is
+    /// created when absent.
+    pub fn keep_bodies(&self, dir: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(dir).context("cannot create a directory for bodies")?;
+        *self.state.locked_kept() = Some(Kept {
+            dir: dir.to_owned(),
+            files: Vec::new(),
+            failed: None,
+        });
+        Ok(())
+    }
+
+    /// The files of the bodies that were kept, in the order in which they came, and keeps no more;
+    /// an error when one of them could not be written.
+    pub fn take_bodies(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let kept = self.state.locked_kept().take();
+        let kept = kept.context("cannot hand out bodies: none are kept")?;
+        match kept.failed {
+            Some(error) => Err(error).context("cannot keep a body"),
+            None => Ok(kept.files),
+        }
+    }
+
     /// Distinct markers that have come; `None` when markers are not counted.
     pub fn arrived(&self) -> Option<u64> {
         self.state.locked_ledger(|ledger| ledger.arrived_once())
@@ -150,6 +188,10 @@ impl State {
         Some(look(
             &mut ledger.lock().unwrap_or_else(PoisonError::into_inner),
         ))
+    }
+
+    fn locked_kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -207,6 +249,10 @@ impl State {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
             return None;
         }
+        // Before it is counted: who has seen all documents arrive finds all bodies.
+        if !every_line && let Some(kept) = self.locked_kept().as_mut() {
+            kept.keep(&raw);
+        }
         let documents = self.count(&raw, every_line);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.wire_bytes
@@ -234,6 +280,18 @@ impl State {
             start = end + 1;
         }
         documents
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, raw: &[u8]) {
+        let path = self.dir.join(format!("{:06}.ndjson", self.files.len()));
+        match fs::write(&path, raw) {
+            Ok(()) => self.files.push(path),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
     }
 }
 
@@ -353,6 +411,29 @@ mod tests {
                 strangers: 0
             }
         );
+    }
+
+    #[test]
+    fn bodies_are_kept_inflated_from_when_they_are_asked_for() {
+        let store = NullStore::start(Options {
+            claim: Claim::OpenSearch,
+            markers: None,
+        })
+        .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let body = b"{\"create\":{}}\n{\"m\":1}\n";
+        post(&store, "/_bulk", "", body);
+        assert!(store.take_bodies().is_err());
+        store.keep_bodies(&dir.path().join("bodies")).unwrap();
+        let zstd = zstd::encode_all(&body[..], 1).unwrap();
+        post(&store, "/_bulk", "content-encoding: zstd\r\n", &zstd);
+        post(&store, "/insert/jsonline", "", b"{}\n");
+        let files = store.take_bodies().unwrap();
+        let kept: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+        assert_eq!(kept, [body.to_vec()]);
+        post(&store, "/_bulk", "", body);
+        assert_eq!(store.counts().documents, 4);
+        assert!(store.take_bodies().is_err());
     }
 
     #[test]

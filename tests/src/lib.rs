@@ -65,6 +65,9 @@ pub mod verdict;
 /// Programs that log while a test makes faults.
 pub mod writer;
 
+/// Loading into a real OpenSearch beside ready-made bodies.
+pub mod load_bench;
+
 /// The fault laboratory: random faults with a seed, and checks of everything.
 pub mod laboratory;
 

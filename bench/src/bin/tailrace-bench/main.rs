@@ -12,19 +12,15 @@ use std::{
 use anyhow::Context;
 use bench::{
     kubelet::Kubelet,
+    limits::raise_file_limit,
     null_store::Claim,
     peers::{Level, PEERS, Peer},
     runs::{Bench, Row, markdown},
     workload::{self, Named, Size, Workload},
 };
 use clap::Parser;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use args::{Args, ClaimArg, What};
-
-/// Open files that a program may have: far more than any workload has, and not so many that
-/// daemons which close all of them at their start take long for it.
-const MOST_FILES: u64 = 65_536;
 
 #[expect(clippy::print_stdout, reason = "the table is this program's output")]
 fn main() -> anyhow::Result<()> {
@@ -51,21 +47,6 @@ fn main() -> anyhow::Result<()> {
         print!("{}", markdown(&rows));
     }
     measured
-}
-
-/// As a service manager would: those who keep all files of a workload open need more than a shell
-/// gives. What is started inherits it.
-fn raise_file_limit() -> anyhow::Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = Rlimit {
-            current: Some(wanted),
-            ..limit
-        };
-        setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
-    }
-    Ok(())
 }
 
 #[expect(
