@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use store::Encoding;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,10 +18,10 @@ mod disk_queue;
 mod encode;
 
 pub use disk_queue::{DiskQueue, DiskQueueOptions};
-pub use encode::Encoder;
+pub use encode::{Encoder, Part};
 
 use crate::clock::wall_ms;
-use crate::pipeline::{Fragment, Pool};
+use crate::pipeline::{Fragment, Pool, Stopping};
 
 /// When a body is full.
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +141,7 @@ impl Output {
         optional: bool,
         keep: Keep,
         options: SealOptions,
-        encoder: impl Fn() -> Encoder + Send + Sync + 'static,
+        encoding: impl Fn() -> Encoding + Send + Sync + 'static,
         pool: Arc<Pool>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
@@ -150,7 +151,7 @@ impl Output {
             name: Arc::clone(&name),
             keep: keep.clone(),
             options,
-            encoder: Box::new(encoder),
+            encoding: Box::new(encoding),
             pool,
         };
         tasks.spawn(sealer.run(receiver));
@@ -178,14 +179,12 @@ impl Output {
     /// [`Failure::Full`], and [`Failure::TooLarge`] when waiting would not help; nothing is written
     /// then.
     pub fn reserve(&self, fragment: &Fragment) -> Result<Room, Failure> {
-        let raw = fragment.raw.len() as u64;
         let names: usize = fragment
             .targets
             .iter()
             .map(|target| target.index.len() + target.namespace.len())
             .sum();
-        let bytes = raw
-            + raw / 1000
+        let bytes = fragment.most_bytes()
             + ENTRY_OVERHEAD_BYTES
             + (names + 16 * (fragment.runs.len() + fragment.targets.len())) as u64;
         let full = || Failure::Full {
@@ -229,7 +228,8 @@ struct Sealer {
     name: Arc<str>,
     keep: Keep,
     options: SealOptions,
-    encoder: Box<dyn Fn() -> Encoder + Send + Sync>,
+    /// How documents are compressed that are not yet.
+    encoding: Box<dyn Fn() -> Encoding + Send + Sync>,
     pool: Arc<Pool>,
 }
 
@@ -240,14 +240,24 @@ struct Gathered {
     bytes: usize,
     docs: u64,
     in_doubt: bool,
+    /// How the first pieces are compressed.
+    encoding: Option<Encoding>,
 }
 
 impl Gathered {
     fn push(&mut self, item: Item) {
-        self.bytes += item.fragment.raw.len();
+        self.bytes += item.fragment.raw_len();
+        self.encoding = self.encoding.or(item.fragment.encoding());
         self.docs += item.fragment.docs();
         self.in_doubt |= item.fragment.doubt_since_ms.is_some();
         self.items.push(item);
+    }
+
+    /// Whether a fragment may be in a body with these: a store is told one encoding of a body, and
+    /// what is in doubt has bodies of its own.
+    fn goes_with(&self, fragment: &Fragment) -> bool {
+        let encodings = self.encoding.zip(fragment.encoding());
+        self.in_doubt == fragment.doubt_since_ms.is_some() && encodings.is_none_or(|(a, b)| a == b)
     }
 }
 
@@ -265,9 +275,8 @@ impl Sealer {
                     break;
                 };
                 let Some(item) = more else { break };
-                let fits = gathered.bytes + item.fragment.raw.len() <= this.options.max_bytes;
-                let alike = gathered.in_doubt == item.fragment.doubt_since_ms.is_some();
-                if !fits || !alike {
+                let fits = gathered.bytes + item.fragment.raw_len() <= this.options.max_bytes;
+                if !fits || !gathered.goes_with(&item.fragment) {
                     next = Some(item);
                     break;
                 }
@@ -292,7 +301,7 @@ impl Sealer {
 
     /// Compresses and writes one body, and tells everybody who waits for it.
     async fn seal(&self, gathered: Gathered) {
-        let encoder = (self.encoder)();
+        let encoding = gathered.encoding.unwrap_or_else(|| (self.encoding)());
         let mut body = Fragment::default();
         let mut raw_len = 0u64;
         let mut parts = Vec::with_capacity(gathered.items.len());
@@ -304,7 +313,7 @@ impl Sealer {
             reply,
         } in gathered.items
         {
-            raw_len += fragment.raw.len() as u64;
+            raw_len += fragment.raw_len() as u64;
             body.doubt(fragment.doubt_since_ms);
             for run in &fragment.runs {
                 let target = &fragment.targets[usize::from(run.target)];
@@ -317,12 +326,12 @@ impl Sealer {
                     }),
                 }
             }
-            parts.push(fragment.raw);
+            parts.push(fragment.into_part());
             rooms.push(room);
             replies.push(reply);
         }
         let meta = store::BodyMeta {
-            encoding: encoder.encoding(),
+            encoding,
             raw_len,
             created_ms: wall_ms(),
             targets: body.targets,
@@ -330,7 +339,7 @@ impl Sealer {
             doubt_since_ms: body.doubt_since_ms,
             lane: store::Lane::Fresh,
         };
-        let result = match self.pool.encode(encoder, parts).await {
+        let result = match self.pieces(encoding, parts).await {
             Ok(bytes) => self.keep(meta, bytes, rooms).await,
             Err(stopping) => Err(self.failed(stopping.to_string())),
         };
@@ -340,6 +349,13 @@ impl Sealer {
         for reply in replies {
             // Nobody waits any more when the answer was due earlier.
             drop(reply.send(result.clone()));
+        }
+    }
+
+    async fn pieces(&self, encoding: Encoding, parts: Vec<Part>) -> Result<Vec<Bytes>, Stopping> {
+        match parts.iter().all(|part| part.raw.is_empty()) {
+            true => Ok(parts.into_iter().flat_map(|part| part.pieces).collect()),
+            false => self.pool.encode(encoding, parts).await,
         }
     }
 

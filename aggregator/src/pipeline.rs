@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use store::Encoding;
 use tokio::sync::oneshot;
 
 mod fragment;
+mod inflate;
 mod metadata;
 mod plan;
 mod route;
@@ -15,15 +17,13 @@ mod trail;
 mod worker;
 
 pub use fragment::Fragment;
+pub use inflate::{BodyEncoding, Inflater};
 pub use metadata::{MetadataCache, StreamMeta};
 pub use plan::{Plan, RestoreError, RestoredPlans, SettingsKey};
 pub use route::{Naming, Place, Router, Routers, Template};
-pub use worker::{
-    BatchError, BodyEncoding, LinePlace, OutputView, Processed, RawLine, RawLines, Shared,
-    decompress,
-};
+pub use worker::{BatchError, LinePlace, OutputView, Processed, RawLine, RawLines, Shared};
 
-use crate::output::Encoder;
+use crate::output::{Encoder, Part};
 use worker::Worker;
 
 /// Whom a request comes from, as far as its token tells (DELIVERY rule 15).
@@ -56,8 +56,8 @@ enum Job {
         reply: oneshot::Sender<Result<Vec<Fragment>, BatchError>>,
     },
     Encode {
-        encoder: Encoder,
-        parts: Vec<Vec<u8>>,
+        encoding: Encoding,
+        parts: Vec<Part>,
         reply: oneshot::Sender<Vec<Bytes>>,
     },
 }
@@ -143,19 +143,19 @@ impl Pool {
         answer.await.map_err(|_| Stopping)
     }
 
-    /// Compresses `parts` into one body on a worker.
+    /// Compresses what is not yet of `parts` on a worker: the pieces of one body.
     ///
     /// # Errors
     /// [`Stopping`] when the pool is closed.
     pub async fn encode(
         &self,
-        encoder: Encoder,
-        parts: Vec<Vec<u8>>,
+        encoding: Encoding,
+        parts: Vec<Part>,
     ) -> Result<Vec<Bytes>, Stopping> {
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(Job::Encode {
-                encoder,
+                encoding,
                 parts,
                 reply,
             })
@@ -177,6 +177,7 @@ impl Pool {
 
 fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<Shared>) {
     let mut worker = Worker::new(Arc::clone(shared));
+    let mut encoder = Encoder::default();
     loop {
         // One idle worker waits in the channel, the others for the lock.
         let job = {
@@ -208,11 +209,11 @@ fn work(jobs: &std::sync::Mutex<tokio::sync::mpsc::Receiver<Job>>, shared: &Arc<
                 drop(reply.send(guarded(&mut worker, shared, process)));
             }
             Some(Job::Encode {
-                encoder,
+                encoding,
                 parts,
                 reply,
             }) => {
-                drop(reply.send(encoder.encode(parts)));
+                drop(reply.send(encoder.join(encoding, parts)));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aggregator::metrics::PipelineMetrics;
-use aggregator::output::{DiskQueue, DiskQueueOptions, Encoder, Keep, Output, SealOptions};
+use aggregator::output::{DiskQueue, DiskQueueOptions, Keep, Output, SealOptions};
 use aggregator::pipeline::{
     MetadataCache, Naming, OutputView, Plan, Pool, RestoredPlans, Router, SettingsKey, Shared,
     Template,
@@ -86,6 +86,7 @@ async fn rig(options: RigOptions) -> Rig {
             OutputView {
                 name: String::new(),
                 refused: Arc::new(move || Arc::new(refused.lock().unwrap().clone())),
+                encoding: Arc::new(|| Encoding::Identity),
                 optional: *optional,
             }
         })
@@ -117,7 +118,7 @@ async fn rig(options: RigOptions) -> Rig {
                 optional,
                 keep,
                 seal,
-                || Encoder::new(Encoding::Identity),
+                || Encoding::Identity,
                 Arc::clone(&pool),
                 &mut tasks,
             )

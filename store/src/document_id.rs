@@ -18,6 +18,11 @@ impl DocId {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("base64url is ASCII")
     }
+
+    /// As [`DocId::as_str`], for those who write bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl std::fmt::Display for DocId {
@@ -48,6 +53,15 @@ pub fn document_id(stream: u64, offset: u64, hash: u32) -> DocId {
 /// `index` is escaped as JSON; the document's line follows, written by the caller.
 pub fn append_action(out: &mut Vec<u8>, index: &str, id: &DocId) {
     append_create(out, index, id.as_str());
+}
+
+/// What stands before the id in the action lines of documents for `index`; behind it stands `"}}`
+/// and a newline. For those who write many of them.
+pub fn action_before_id(index: &str) -> Vec<u8> {
+    let mut out = b"{\"create\":{\"_index\":".to_vec();
+    append_json_str(&mut out, index);
+    out.extend_from_slice(b",\"_id\":\"");
+    out
 }
 
 /// As [`append_action`], for an id of any form.

@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use crate::build;
 use crate::kubernetes_events::KubernetesEvents;
 use crate::metrics::PipelineMetrics;
-use crate::output::{DiskQueue, Encoder, Keep, Output};
+use crate::output::{DiskQueue, Keep, Output};
 use crate::own_agent::OwnAgent;
 use crate::pipeline::{MetadataCache, OutputView, Plan, Pool, RestoredPlans, Shared};
 use crate::receive::{Receiver, Serves, Tokens};
@@ -125,9 +125,11 @@ async fn serve(
             sender_metrics,
         ));
         let refusing = Arc::clone(&sender);
+        let encoding = Arc::clone(&client);
         views.push(OutputView {
             name: output.name.clone(),
             refused: Arc::new(move || refusing.refused()),
+            encoding: Arc::new(move || encoding.body_encoding()),
             optional: output.optional,
         });
         routers.push((output.name.clone(), Arc::new(build::router(output))));
@@ -170,7 +172,7 @@ async fn serve(
             output.optional,
             running.keep.clone(),
             build::seal_options(output),
-            move || Encoder::new(client.body_encoding()),
+            move || client.body_encoding(),
             Arc::clone(&pool),
             &mut sealers,
         ));

@@ -163,12 +163,9 @@ fn append(
         offset,
         xxhash_rust::xxh3::xxh3_64(kind.as_bytes()) as u32,
     );
-    store::append_action(&mut fragment.raw, store::AUDIT_STREAM, &id);
     // Serialising a tree of strings and numbers into memory cannot fail.
     let text = Value::Object(document).to_string();
-    fragment.raw.extend_from_slice(text.as_bytes());
-    fragment.raw.push(b'\n');
-    fragment.count(target);
+    fragment.append(target, &id, text.as_bytes());
 }
 
 fn hex(stream: u64) -> String {
@@ -208,8 +205,8 @@ mod tests {
         dropped.interval(0, 0xabc, 100, 50, "noise", 3);
         let mut fragments = vec![Fragment::default()];
         dropped.append(&[meta], Some(5), 1_000, &mut fragments);
-        let lines: Vec<Value> = fragments[0]
-            .raw
+        let documents = fragments[0].documents().unwrap();
+        let lines: Vec<Value> = documents
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_slice(line).unwrap())

@@ -5,7 +5,6 @@
 //! these are durable.
 
 use std::collections::HashSet;
-use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,30 +13,22 @@ use crate::rules::EventRule;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parsers::{Outcome, Parser, RecordView, Tag};
+use store::Encoding;
 use wire::{Batch, Chunk, ChunkAck, PassedOver, Positions, Status, Suspect};
 
 use super::fragment::Fragment;
+use super::inflate::{BodyEncoding, Inflater};
 use super::metadata::{MetadataCache, StreamMeta};
 use super::plan::{Plan, RestoredPlans};
 use super::route::{Place, dated_index};
 use super::trail;
 use crate::metrics::PipelineMetrics;
+use crate::output::Encoder;
 use crate::rules::RuleBook;
 
 mod lines;
 
 pub use lines::{LinePlace, RawLine, RawLines};
-
-/// How a request's body is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyEncoding {
-    /// Not at all.
-    Identity,
-    /// gzip.
-    Gzip,
-    /// zstd.
-    Zstd,
-}
 
 /// One output as workers see it.
 pub struct OutputView {
@@ -46,6 +37,8 @@ pub struct OutputView {
     /// Tells the places that refuse documents and have no room left to park them (DELIVERY
     /// rule 19). Asked once a batch.
     pub refused: Arc<dyn Fn() -> Arc<HashSet<String>> + Send + Sync>,
+    /// How documents are to be compressed. Asked once a batch.
+    pub encoding: Arc<dyn Fn() -> Encoding + Send + Sync>,
     /// A full or refused output of this kind drops, and counts.
     pub optional: bool,
 }
@@ -146,6 +139,10 @@ pub(super) struct Worker {
     frames: framing::Frames,
     raw: Vec<u8>,
     document: Vec<u8>,
+    /// What the next batch's documents are written into, for each output.
+    memory: Vec<Vec<u8>>,
+    encoder: Encoder,
+    inflater: Inflater,
     /// For each output the places that refuse documents, as of this batch.
     refused: Vec<Arc<HashSet<String>>>,
 }
@@ -176,6 +173,9 @@ impl Worker {
             frames: framing::Frames::default(),
             raw: Vec::new(),
             document: Vec::new(),
+            memory: Vec::new(),
+            encoder: Encoder::default(),
+            inflater: Inflater::default(),
             refused: Vec::new(),
         }
     }
@@ -195,7 +195,9 @@ impl Worker {
         self.take_plan();
         let mut raw = std::mem::take(&mut self.raw);
         raw.clear();
-        let result = decompress(body, encoding, self.shared.max_batch_bytes, &mut raw)
+        let result = self
+            .inflater
+            .inflate(body, encoding, self.shared.max_batch_bytes, &mut raw)
             .and_then(|()| self.decoded(&raw, may_send_for, now_ms));
         self.shared.rule_book.note(&mut self.parser);
         if raw.capacity() <= KEEP_SCRATCH_BYTES {
@@ -219,19 +221,36 @@ impl Worker {
         self.learn(&batch);
         self.ask_refused();
         let mut processed = Processed {
-            fragments: self
-                .shared
-                .outputs
-                .iter()
-                .map(|_| Fragment::default())
-                .collect(),
+            fragments: self.fragments(),
             acks: Vec::with_capacity(batch.chunks.len()),
             settings: Vec::new(),
         };
         for group in batch.chunks.chunk_by(|a, b| a.sequence == b.sequence) {
             self.group(group, now_ms, &mut processed);
         }
+        self.finish(&mut processed.fragments);
         Ok(processed)
+    }
+
+    /// One for each output, without documents.
+    fn fragments(&mut self) -> Vec<Fragment> {
+        let outputs = &self.shared.outputs;
+        self.memory.resize_with(outputs.len(), Vec::new);
+        let memory = self.memory.drain(..);
+        outputs
+            .iter()
+            .zip(memory)
+            .map(|(output, memory)| Fragment::new((output.encoding)(), memory))
+            .collect()
+    }
+
+    /// Compresses what is left, and keeps the memory for the next batch.
+    fn finish(&mut self, fragments: &mut [Fragment]) {
+        for fragment in fragments {
+            let memory = fragment.finish(&mut self.encoder);
+            let is_kept = memory.capacity() <= KEEP_SCRATCH_BYTES;
+            self.memory.push(if is_kept { memory } else { Vec::new() });
+        }
     }
 
     fn learn(&self, batch: &Batch<'_>) {
@@ -468,7 +487,6 @@ impl Worker {
                     routed.extend(self.routed(route, meta, &mut processed.fragments));
                 }
             }
-            self.document.push(b'\n');
             let id = store::document_id(record.stream, record.offset, record.hash);
             let time_ns = record.time_ns.unwrap_or(now_ns);
             let outputs = processed.fragments.iter_mut().zip(&destinations);
@@ -479,6 +497,7 @@ impl Worker {
                 };
                 let destination = own.of(destination);
                 append(fragment, &destination, meta, time_ns, &id, &self.document);
+                fragment.press(&mut self.encoder);
             }
         }
         dropped.append(metas, doubt_since_ms, now_ms, &mut processed.fragments);
@@ -577,7 +596,7 @@ fn destination<'a>(
     }
 }
 
-/// Appends one document, which ends in a newline, to what goes to one output.
+/// Appends one document to what goes to one output.
 fn append(
     fragment: &mut Fragment,
     destination: &Destination<'_>,
@@ -594,10 +613,7 @@ fn append(
             fragment.target(&index, &meta.namespace)
         }
     };
-    let index = fragment.targets[usize::from(target)].index.as_str();
-    store::append_action(&mut fragment.raw, index, id);
-    fragment.raw.extend_from_slice(document);
-    fragment.count(target);
+    fragment.append(target, id, document);
 }
 
 /// Whether documents for `place` are taken.
@@ -665,31 +681,4 @@ fn flush_of(flush: wire::Flush) -> framing::Flush {
         wire::Flush::Soft => framing::Flush::Soft,
         wire::Flush::Hard => framing::Flush::Hard,
     }
-}
-
-/// Appends the decompressed `body` to `raw`, at most `max_bytes` of it.
-///
-/// # Errors
-/// When the bytes are not what `encoding` says, or more than `max_bytes`.
-pub fn decompress(
-    body: &Bytes,
-    encoding: BodyEncoding,
-    max_bytes: usize,
-    raw: &mut Vec<u8>,
-) -> Result<(), BatchError> {
-    // One byte more than allowed tells "too large" from "just fits".
-    let limit = max_bytes as u64 + 1;
-    let read = match encoding {
-        BodyEncoding::Identity => body.as_ref().take(limit).read_to_end(raw),
-        BodyEncoding::Gzip => flate2::read::MultiGzDecoder::new(body.as_ref())
-            .take(limit)
-            .read_to_end(raw),
-        BodyEncoding::Zstd => zstd::stream::read::Decoder::with_buffer(body.as_ref())
-            .and_then(|decoder| decoder.take(limit).read_to_end(raw)),
-    };
-    read.map_err(BatchError::Decompress)?;
-    if raw.len() > max_bytes {
-        return Err(BatchError::TooLarge { max_bytes });
-    }
-    Ok(())
 }

@@ -80,7 +80,10 @@ impl Intake {
             return None;
         }
         let fragment = fragments.first()?;
-        Some((fragment.raw.clone(), fragment.docs()))
+        let documents = fragment.documents();
+        let documents = documents
+            .map_err(|error| tracing::error!(%error, "cannot show documents; this is a bug"));
+        Some((documents.ok()?, fragment.docs()))
     }
 
     /// Reserves room in every output before anything is written to any (DELIVERY rule 16).

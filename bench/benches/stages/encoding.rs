@@ -23,10 +23,9 @@ fn gzip_1(bencher: Bencher<'_, '_>, lines: Lines) {
 fn run(bencher: Bencher<'_, '_>, lines: Lines, encoding: Encoding) {
     let records = Records::of(lines);
     let (body, n_docs) = records.body();
-    let encoder = Encoder::new(encoding);
+    let mut encoder = Encoder::default();
     bencher
         .counter(BytesCount::new(records.n_bytes))
         .counter(ItemsCount::new(n_docs))
-        .with_inputs(|| vec![body.clone()])
-        .bench_local_values(|parts| encoder.encode(parts));
+        .bench_local(|| encoder.encode(encoding, &body));
 }

@@ -1,7 +1,7 @@
 //! The aggregator's first work on a batch: decompressed and decoded.
 
 use agent::{Compression, steps::Compressor};
-use aggregator::pipeline::{BodyEncoding, decompress};
+use aggregator::pipeline::{BodyEncoding, Inflater};
 use bench::stages::Lines;
 use divan::{
     Bencher,
@@ -34,12 +34,14 @@ fn run(bencher: Bencher<'_, '_>, lines: Lines, compression: Compression, encodin
     let mut compressor = Compressor::new(compression).expect("the level is known");
     let body = batch.pack(&mut compressor).body;
     let (limits, mut raw) = (Limits::default(), Vec::new());
+    let mut inflater = Inflater::default();
     bencher
         .counter(BytesCount::new(batch.file.bytes.len()))
         .counter(ItemsCount::new(batch.file.lines))
         .bench_local(|| {
-            raw.clear();
-            decompress(&body, encoding, MOST, &mut raw).expect("the agent compressed it");
+            inflater
+                .inflate(&body, encoding, MOST, &mut raw)
+                .expect("the agent compressed it");
             let batch = decode_batch(&raw, &limits).expect("the agent encoded it");
             batch.chunks.len()
         });

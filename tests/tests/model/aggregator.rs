@@ -83,6 +83,7 @@ impl Aggregator {
         let output = OutputView {
             name: String::new(),
             refused: Arc::new(move || Arc::clone(&nobody)),
+            encoding: Arc::new(|| Encoding::Identity),
             optional: false,
         };
         let shared = Arc::new(Shared {
@@ -144,8 +145,9 @@ impl Aggregator {
             return None;
         }
         let fragment = processed.fragments.pop().unwrap();
-        made(&fragment.raw);
-        if !fragment.is_empty() && !self.append(fragment, now_ms) {
+        let documents = fragment.documents().unwrap();
+        made(&documents);
+        if !fragment.is_empty() && !self.append(fragment, documents, now_ms) {
             for ack in processed
                 .acks
                 .iter_mut()
@@ -169,10 +171,10 @@ impl Aggregator {
         Some(answer.into())
     }
 
-    fn append(&self, fragment: Fragment, now_ms: u64) -> bool {
+    fn append(&self, fragment: Fragment, documents: Vec<u8>, now_ms: u64) -> bool {
         let meta = BodyMeta {
             encoding: Encoding::Identity,
-            raw_len: fragment.raw.len() as u64,
+            raw_len: documents.len() as u64,
             created_ms: now_ms,
             targets: fragment.targets,
             runs: fragment.runs,
@@ -180,11 +182,11 @@ impl Aggregator {
             lane: Lane::Fresh,
         };
         let head = meta.encode();
-        let bytes = (head.len() + fragment.raw.len()) as u64;
+        let bytes = (head.len() + documents.len()) as u64;
         let Ok(room) = self.buffer.reserve(bytes) else {
             return false;
         };
-        let ticket = self.buffer.append(room, head, vec![fragment.raw.into()]);
+        let ticket = self.buffer.append(room, head, vec![documents.into()]);
         self.runtime.block_on(ticket).is_ok()
     }
 

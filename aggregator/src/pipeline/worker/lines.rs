@@ -61,8 +61,6 @@ impl Worker {
     ) -> Result<Vec<Fragment>, BatchError> {
         self.take_plan();
         self.ask_refused();
-        let outputs = self.shared.outputs.iter();
-        let mut fragments: Vec<Fragment> = outputs.map(|_| Fragment::default()).collect();
         // Neighbours that share their metadata are of one source: the lines of the API are.
         let runs = lines
             .lines
@@ -77,9 +75,11 @@ impl Worker {
         if runs.iter().any(|(_, meta)| self.is_refused(meta)) {
             return Err(BatchError::Refused);
         }
+        let mut fragments = self.fragments();
         for (run, meta) in runs {
             self.run_of_lines(run, &meta, lines, now_ms, &mut fragments);
         }
+        self.finish(&mut fragments);
         self.shared.rule_book.note(&mut self.parser);
         Ok(fragments)
     }
@@ -140,7 +140,6 @@ impl Worker {
                 }
                 Outcome::Document(document) => {
                     counts.unparsed += u64::from(document.tags.contains(Tag::Unparsed));
-                    self.document.push(b'\n');
                     let route = document
                         .route
                         .and_then(|route| self.plan.rules.route(route));
@@ -157,6 +156,7 @@ impl Worker {
                             &line.id,
                             &self.document,
                         );
+                        fragment.press(&mut self.encoder);
                     }
                 }
             }
