@@ -102,8 +102,13 @@ impl Writer {
         }
     }
 
-    /// Appends the document.
-    pub(crate) fn append(&mut self, out: &mut Vec<u8>, frame: &Frame<'_>, fields: &mut Fields) {
+    /// The latest document.
+    pub(crate) fn document(&self) -> &[u8] {
+        self.page.text()
+    }
+
+    /// Writes the document.
+    pub(crate) fn write(&mut self, frame: &Frame<'_>, fields: &mut Fields) {
         let arena = std::mem::take(&mut fields.arena);
         let marks = std::mem::take(&mut fields.marks);
         let Bytes { line, rules, .. } = frame.bytes;
@@ -140,7 +145,6 @@ impl Writer {
         self.write_attributes(texts, fields);
         write_tags(&mut self.page, frame, fields);
         self.page.put(b"}");
-        out.extend_from_slice(self.page.text());
         fields.arena = arena;
         fields.marks = marks;
     }

@@ -358,8 +358,18 @@ const fn const_equal(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// A set of fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Eq, Default)]
 pub(crate) struct FieldSet([u64; WORDS]);
+
+/// Word by word: what is derived calls a function for a few words, of which a document needs several
+/// (2 % of `make bench-rules`).
+impl PartialEq for FieldSet {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let words = self.0.iter().zip(&other.0);
+        words.fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}
 
 impl FieldSet {
     pub(crate) fn insert(&mut self, id: FieldId) {
@@ -386,7 +396,7 @@ impl FieldSet {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
+        self.0.iter().fold(0, |any, word| any | word) == 0
     }
 
     pub(crate) fn intersects(&self, other: &FieldSet) -> bool {

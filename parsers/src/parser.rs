@@ -90,7 +90,7 @@ impl Parser {
     /// Says what every rule makes of a record. Counts as a try.
     pub fn explain(&mut self, record: &RecordView<'_>, stream: &StreamContext) -> Explanation {
         let mut trace = Trace::default();
-        self.append(record, stream, &mut Vec::new(), Some(&mut trace));
+        self.make(record, stream, Some(&mut trace));
         trace.explanation
     }
 
@@ -102,14 +102,27 @@ impl Parser {
         stream: &StreamContext,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        self.append(record, stream, out, None)
+        let outcome = self.parse(record, stream);
+        if matches!(outcome, Outcome::Document(_)) {
+            out.extend_from_slice(self.document());
+        }
+        outcome
     }
 
-    fn append(
+    /// As [`Parser::append_document`], for those who take the document from [`Parser::document`].
+    pub fn parse(&mut self, record: &RecordView<'_>, stream: &StreamContext) -> Outcome {
+        self.make(record, stream, None)
+    }
+
+    /// The latest record's document, when it was not dropped.
+    pub fn document(&self) -> &[u8] {
+        self.writer.document()
+    }
+
+    fn make(
         &mut self,
         record: &RecordView<'_>,
         stream: &StreamContext,
-        out: &mut Vec<u8>,
         trace: Option<&mut Trace>,
     ) -> Outcome {
         self.fields.start(&stream.owned);
@@ -117,24 +130,23 @@ impl Parser {
         self.fields.marks.look(record.message);
         let is_text = self.fields.marks.is_ascii || std::str::from_utf8(record.message).is_ok();
         let outcome = if is_text {
-            self.append_text(record, stream, record.message, record.trace_at, out, trace)
+            self.make_of(record, stream, record.message, record.trace_at, trace)
         } else {
             self.fields.tags.insert(Tag::InvalidUtf8);
             let trace_at = mend(record, &mut mended);
             self.fields.marks.look(&mended);
-            self.append_text(record, stream, &mended, trace_at, out, trace)
+            self.make_of(record, stream, &mended, trace_at, trace)
         };
         self.mended = mended;
         outcome
     }
 
-    fn append_text(
+    fn make_of(
         &mut self,
         record: &RecordView<'_>,
         stream: &StreamContext,
         line: &[u8],
         trace_at: Option<usize>,
-        out: &mut Vec<u8>,
         mut trace: Option<&mut Trace>,
     ) -> Outcome {
         // A place that is none in this text, or within a character, is taken for no trace.
@@ -217,7 +229,7 @@ impl Parser {
             time_ns,
             rule: rule.map(|rule| self.rules.name(rule)),
         };
-        self.writer.append(out, &frame, &mut self.fields);
+        self.writer.write(&frame, &mut self.fields);
         self.grown = grown;
         let (level, tags) = (self.fields.level, self.fields.tags);
         let route = self.fields.route.map(RouteId);

@@ -138,7 +138,6 @@ pub(super) struct Worker {
     plan: Arc<Plan>,
     frames: framing::Frames,
     raw: Vec<u8>,
-    document: Vec<u8>,
     /// What the next batch's documents are written into, for each output.
     memory: Vec<Vec<u8>>,
     encoder: Encoder,
@@ -172,7 +171,6 @@ impl Worker {
             shared,
             frames: framing::Frames::default(),
             raw: Vec::new(),
-            document: Vec::new(),
             memory: Vec::new(),
             encoder: Encoder::default(),
             inflater: Inflater::default(),
@@ -465,11 +463,7 @@ impl Worker {
             };
             counts.records += 1;
             counts.bytes += record.length;
-            self.document.clear();
-            let route = match self
-                .parser
-                .append_document(&view, &meta.context, &mut self.document)
-            {
+            let route = match self.parser.parse(&view, &meta.context) {
                 Outcome::Dropped { rule } => {
                     counts.dropped += 1;
                     dropped.push(input, record, &parts, self.plan.rules.name(rule));
@@ -496,7 +490,14 @@ impl Worker {
                     None => Routed::AsAll,
                 };
                 let destination = own.of(destination);
-                append(fragment, &destination, meta, time_ns, &id, &self.document);
+                append(
+                    fragment,
+                    &destination,
+                    meta,
+                    time_ns,
+                    &id,
+                    self.parser.document(),
+                );
                 fragment.press(&mut self.encoder);
             }
         }

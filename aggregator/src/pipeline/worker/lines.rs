@@ -127,11 +127,7 @@ impl Worker {
             };
             counts.records += 1;
             counts.bytes += line.text.len() as u64;
-            self.document.clear();
-            let outcome = self
-                .parser
-                .append_document(&view, &meta.context, &mut self.document);
-            match outcome {
+            match self.parser.parse(&view, &meta.context) {
                 Outcome::Dropped { rule } => {
                     counts.dropped += 1;
                     if length > 0 {
@@ -154,7 +150,7 @@ impl Worker {
                             meta,
                             line.time_ns,
                             &line.id,
-                            &self.document,
+                            self.parser.document(),
                         );
                         fragment.press(&mut self.encoder);
                     }
