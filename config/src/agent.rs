@@ -143,9 +143,10 @@ section! {
     pub struct BatchConfig {
         /// A batch goes when it holds this much, before compression.
         max_bytes: ByteSize = ByteSize::mib(1) => Rule::range(ByteSize::kib(4), ByteSize::mib(64)),
-        /// A batch goes when its oldest line waited this long, though files are never quiet. Lines
-        /// of a file that keeps growing go sooner while few files do: after 25 ms and 2 ms for each
-        /// further file.
+        /// How long lines wait for company. Files with few lines go together, at multiples of this
+        /// (250 ms at most), once they have been quiet for 100 ms or their oldest line has waited
+        /// this long. A file that grows by 2 KiB goes sooner while few files do: after 25 ms and
+        /// 2 ms for each further file.
         max_age: Duration = Duration::from_millis(200)
             => Rule::range(Duration::ZERO, Duration::from_secs(60)),
         /// Most bytes of one file in a batch: what a busy file grows to under a backlog.

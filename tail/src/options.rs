@@ -47,8 +47,9 @@ pub struct Options {
     pub poll_interval: Duration,
     /// Quiet time after which a stream's new bytes go, marked for a soft flush. Default 100 ms.
     pub linger: Duration,
-    /// Most that a byte of a stream waits that is never quiet; it goes sooner while few streams
-    /// are busy. Default 200 ms.
+    /// Most that a byte of a stream waits that is never quiet, before its turn comes: streams with
+    /// little to send go at multiples of this, and of 250 ms at most. Busy ones go sooner while they
+    /// are few. Default 200 ms.
     pub max_age: Duration,
     /// Quiet time after which what is open is ended by a hard flush. Default 2 s.
     pub hard_flush: Duration,

@@ -39,12 +39,25 @@ impl Pace {
 
     /// How long the oldest unsent line of a growing stream waits.
     pub(crate) fn age(&self, now: Duration) -> Duration {
-        let n = match now.as_secs().saturating_sub(self.second) {
+        ALONE + EACH * self.n_busy(now).saturating_sub(1)
+    }
+
+    /// Groups of growing streams go at multiples of this, so that one batch takes several of them;
+    /// zero where there is one stream, which has nobody to wait for.
+    pub(crate) fn step(&self, now: Duration) -> Duration {
+        match self.n_busy(now) {
+            0 | 1 => Duration::ZERO,
+            _ => ALONE,
+        }
+    }
+
+    /// Streams of which something was handed out of late.
+    fn n_busy(&self, now: Duration) -> u32 {
+        match now.as_secs().saturating_sub(self.second) {
             0 => self.n_now.max(self.n_before),
             1 => self.n_now,
             _ => 0,
-        };
-        ALONE + EACH * n.saturating_sub(1)
+        }
     }
 }
 
@@ -62,10 +75,12 @@ mod tests {
             pace.count(&mut counted[0], at(ms));
         }
         assert_eq!(pace.age(at(60)), ALONE, "one stream, however often");
+        assert_eq!(pace.step(at(60)), Duration::ZERO);
         for counted in &mut counted {
             pace.count(counted, at(900));
         }
         assert_eq!(pace.age(at(950)), Duration::from_millis(45));
+        assert_eq!(pace.step(at(950)), ALONE);
         assert_eq!(pace.age(at(1_100)), Duration::from_millis(45));
         pace.count(&mut counted[0], at(1_200));
         assert_eq!(pace.age(at(1_300)), Duration::from_millis(45));

@@ -225,7 +225,7 @@ fn quiet_streams_are_flushed_softly_then_hard_and_then_left_alone() {
     node.poll();
     node.poll();
     assert!(node.next().is_none(), "the last byte has just come");
-    node.clock.advance(150);
+    node.clock.advance(200);
     node.poll();
     let (group, bytes) = node.next().expect("lingered");
     assert_eq!(group.chunks[0].flush, tail::Flush::Soft);
@@ -254,7 +254,7 @@ fn a_stream_that_keeps_growing_is_sent_long_before_it_is_quiet() {
     let mut writer = Writer::new(&node.log("a.log"), true, 1);
     let mut waited = 0;
     let group = loop {
-        writer.write(1);
+        writer.write(20);
         node.poll();
         if let Some((group, _)) = node.next() {
             break group;
@@ -265,6 +265,29 @@ fn a_stream_that_keeps_growing_is_sent_long_before_it_is_quiet() {
     };
     assert!(waited >= 20, "sent after {waited} ms");
     assert_eq!(group.chunks[0].flush, tail::Flush::None);
+}
+
+/// A batch has its price: it takes along what came at other moments.
+#[test]
+fn streams_with_little_to_send_go_together() {
+    let mut node = Node::new();
+    node.poll();
+    let mut writers = ["a.log", "b.log"].map(|name| Writer::new(&node.log(name), true, 1));
+    for writer in &mut writers {
+        node.clock.advance(20);
+        writer.write(1);
+        node.poll();
+    }
+    // Both have been quiet for long enough.
+    node.clock.advance(150);
+    node.poll();
+    assert!(node.next().is_none());
+    node.clock.advance(10);
+    node.poll();
+    for _ in 0..2 {
+        let (group, _) = node.next().expect("its time has come");
+        assert_eq!(group.chunks[0].flush, tail::Flush::Soft);
+    }
 }
 
 #[test]
@@ -280,7 +303,7 @@ fn a_few_lines_at_once_are_sent_once_with_their_flush() {
     node.clock.advance(80);
     node.poll();
     assert!(node.next().is_none(), "not quiet for long enough");
-    node.clock.advance(30);
+    node.clock.advance(120);
     node.poll();
     let (group, _) = node.next().expect("lingered");
     assert_eq!(group.chunks[0].flush, tail::Flush::Soft);
@@ -294,7 +317,7 @@ fn a_file_deleted_while_the_agent_was_away_is_counted_as_lost() {
     node.settle();
     writer.write(5);
     node.poll();
-    node.clock.advance(150);
+    node.clock.advance(300);
     node.poll();
     let (group, bytes) = node.next().expect("due");
     drop(group);

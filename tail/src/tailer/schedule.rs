@@ -9,6 +9,17 @@ use std::time::Duration;
 /// Unsent bytes of one stream that do not wait for a quiet moment.
 const FULL: u64 = 256 << 10;
 
+/// Unsent bytes from which on a growing stream is worth a group of its own every few milliseconds:
+/// some ten lines. With fewer it waits as a quiet one does.
+const BUSY: u64 = 2 << 10;
+
+/// Streams with little to send go together, at multiples of [`Options::max_age`], and of this at
+/// most: a batch has a price, of a dozen wake-ups on the way to the store, that does not depend on its
+/// size (`tailrace-bench --flat`).
+///
+/// [`Options::max_age`]: crate::Options::max_age
+const TOGETHER: Duration = Duration::from_millis(250);
+
 /// Of so many turns one goes to the files that are not rotated, so that a container that rotates
 /// faster than it can be read does not starve the others.
 const FAIR_TURN: u32 = 4;
@@ -23,6 +34,7 @@ impl Tailer {
             return Some(sequence.hold_until);
         }
         let o = &self.options;
+        let together = |at: Duration| next_multiple(at, o.max_age.min(TOGETHER));
         let mut due: Option<Duration> = None;
         let mut consider = |at: Duration| due = Some(due.map_or(at, |due| due.min(at)));
         for (idx, stream) in sequence.streams.iter().enumerate() {
@@ -63,14 +75,21 @@ impl Tailer {
                     // A few lines at once are an event or a request, and then it is quiet: sent
                     // before that they would have to come again with their flush.
                     let is_growing = stream.last_grow >= stream.first_unsent + age / 2;
-                    let age = if is_growing { age } else { o.max_age };
-                    (stream.last_grow + o.linger).min(stream.first_unsent + age)
+                    let is_busy = is_growing && stream.size - stream.sent >= BUSY;
+                    let quiet = stream.last_grow + o.linger;
+                    match is_busy {
+                        true => {
+                            let step = self.pace.step(now).min(o.max_age);
+                            next_multiple(quiet.min(stream.first_unsent + age), step)
+                        }
+                        false => together(quiet.min(stream.first_unsent + o.max_age)),
+                    }
                 });
             }
             if !has_successor && stream.acked.low() < stream.sent {
                 match stream.flushed {
-                    Flush::None => consider(stream.last_grow + o.linger),
-                    Flush::Soft => consider(stream.last_grow + o.hard_flush),
+                    Flush::None => consider(together(stream.last_grow + o.linger)),
+                    Flush::Soft => consider(together(stream.last_grow + o.hard_flush)),
                     Flush::Hard => {}
                 }
             }
@@ -163,5 +182,36 @@ impl Tailer {
 
     pub(super) fn n_ready(&self) -> usize {
         self.ready.iter().map(std::collections::VecDeque::len).sum()
+    }
+}
+
+/// The first multiple of `step` that is not before `at`; `at` where `step` is
+/// zero.
+fn next_multiple(at: Duration, step: Duration) -> Duration {
+    let step = step.as_nanos();
+    if step == 0 {
+        return at;
+    }
+    let rest = at.as_nanos() % step;
+    let missing = if rest == 0 { 0 } else { step - rest };
+    at + Duration::from_nanos(u64::try_from(missing).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_up_to_a_step() {
+        let ms = Duration::from_millis;
+        for (at, step, expected) in [
+            (ms(1_000), ms(250), ms(1_000)),
+            (ms(1_001), ms(250), ms(1_250)),
+            (ms(1_249), ms(25), ms(1_250)),
+            (ms(1_249), Duration::ZERO, ms(1_249)),
+            (Duration::ZERO, ms(25), Duration::ZERO),
+        ] {
+            assert_eq!(next_multiple(at, step), expected, "{at:?} {step:?}");
+        }
     }
 }
