@@ -17,5 +17,6 @@ mod faults;
 mod install;
 mod limits;
 mod mending;
+mod pieces;
 mod refusals;
 mod security;
