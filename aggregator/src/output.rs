@@ -299,7 +299,7 @@ impl Sealer {
         }
     }
 
-    /// Compresses and writes one body, and tells everybody who waits for it.
+    /// Compresses what is not yet of one body and writes it, and tells everybody who waits for it.
     async fn seal(&self, gathered: Gathered) {
         let encoding = gathered.encoding.unwrap_or_else(|| (self.encoding)());
         let mut body = Fragment::default();

@@ -32,7 +32,7 @@ use std::pin::Pin;
 
 pub use audit::{AuditFilter, AuditPage, audit_page};
 pub use body::{Body, BodyMeta, Encoding, Lane, MetaError, Run, Target};
-pub use document_id::{DocId, action_before_id, append_action, document_id};
+pub use document_id::{Action, DocId, append_action, document_id};
 pub use elasticsearch::Elasticsearch;
 pub use http::{Answer, OptionsError, RequestError};
 pub use install::InstallReport;

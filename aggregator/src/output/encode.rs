@@ -93,7 +93,9 @@ impl Encoder {
             }
             context
         });
-        self.out.reserve(zstd_safe::compress_bound(raw.len()));
+        // Not twice of it, which would be too much to keep.
+        let most = zstd_safe::compress_bound(raw.len());
+        self.out.reserve_exact(most);
         context
             .compress2(&mut self.out, raw)
             .expect("there is room for the worst case");

@@ -9,7 +9,7 @@ use crate::output::{Encoder, Part};
 
 /// So many bytes of documents are compressed at once, while they are still in the processor's
 /// cache: a batch's documents are some megabytes, which would go to memory and back (`tailrace-bench
-/// --only aggregator`).
+/// --only both`).
 const PIECE_BYTES: usize = 512 << 10;
 /// Fewer bytes are no piece of their own but wait for those of other batches: small pieces compress
 /// badly.
@@ -26,8 +26,8 @@ pub struct Fragment {
     piece_bytes: usize,
     /// The documents after those, uncompressed.
     raw: Vec<u8>,
-    /// Where the last documents went, and what stands before their ids.
-    action: (u16, Vec<u8>),
+    /// Where the last documents went, and their action line.
+    action: Option<(u16, store::Action)>,
     /// The places documents go to.
     pub targets: Vec<Target>,
     /// Documents in their order, counted by place.
@@ -52,7 +52,7 @@ impl Fragment {
             pieces: Vec::new(),
             piece_bytes: 0,
             raw: memory,
-            action: (0, Vec::new()),
+            action: None,
             targets: Vec::new(),
             runs: Vec::new(),
             doubt_since_ms: None,
@@ -61,14 +61,13 @@ impl Fragment {
 
     /// Appends a document, a JSON object without newline, for the place `target`.
     pub(super) fn append(&mut self, target: u16, id: &DocId, document: &[u8]) {
-        if self.action.0 != target || self.action.1.is_empty() {
+        let known = self.action.take().filter(|(of, _)| *of == target);
+        let (_, action) = self.action.insert(known.unwrap_or_else(|| {
             let index = self.targets.get(usize::from(target));
             let index = index.map_or("", |target| target.index.as_str());
-            self.action = (target, store::action_before_id(index));
-        }
-        self.raw.extend_from_slice(&self.action.1);
-        self.raw.extend_from_slice(id.as_bytes());
-        self.raw.extend_from_slice(b"\"}}\n");
+            (target, store::Action::new(index))
+        }));
+        action.append(&mut self.raw, id);
         self.raw.extend_from_slice(document);
         self.raw.push(b'\n');
         self.count(target);

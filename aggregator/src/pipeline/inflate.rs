@@ -59,7 +59,7 @@ impl Inflater {
     }
 
     /// In one call, straight to where it belongs: the streaming ones copy out of a window, whose
-    /// memory they ask for each time. Benchmark: `unpacking::zstd`.
+    /// memory they ask for each time. Benchmark: `unpacking::zstd_1`.
     fn inflate_told(
         &mut self,
         body: &[u8],

@@ -1,4 +1,4 @@
-//! The CPU work of one batch: decompress, decode, frame, parse, serialise.
+//! The CPU work of one batch: decompress, decode, frame, parse, serialise, compress.
 //!
 //! Runs on threads of its own, one batch a task; a worker shares nothing that is written on the
 //! hot path. What it makes is a [`Fragment`] for each output and the answer that may go out once

@@ -5,7 +5,7 @@ use divan::{
     Bencher, black_box_drop,
     counter::{BytesCount, ItemsCount},
 };
-use store::{append_action, document_id};
+use store::{Action, document_id};
 
 use crate::records::{INDEX, Records};
 
@@ -30,14 +30,14 @@ fn action_lines(bencher: Bencher<'_, '_>, lines: Lines) {
         .into_iter()
         .map(|(stream, offset, hash)| document_id(stream, offset, hash))
         .collect();
-    let mut out = Vec::new();
+    let (action, mut out) = (Action::new(INDEX), Vec::new());
     bencher
         .counter(BytesCount::new(records.n_bytes))
         .counter(ItemsCount::new(ids.len()))
         .bench_local(|| {
             out.clear();
             for id in &ids {
-                append_action(&mut out, INDEX, id);
+                action.append(&mut out, id);
             }
             out.len()
         });
