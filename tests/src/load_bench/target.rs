@@ -32,6 +32,8 @@ const CONNECTIONS: usize = 2;
 const REQUEST: Duration = Duration::from_secs(120);
 /// Before a request is sent again that the store had no room for.
 const AGAIN: Duration = Duration::from_millis(100);
+/// So often a body comes again.
+const TRIES: u32 = 600;
 /// How long the aggregator may take to put its templates.
 const INSTALL: Duration = Duration::from_secs(60);
 /// How long the store may merge behind the last document.
@@ -176,7 +178,7 @@ async fn post_all(
 
 /// Posts a body until it is taken; the documents of it that were refused.
 async fn post(client: &Elasticsearch, body: &Bytes, encoding: Encoding) -> anyhow::Result<u64> {
-    loop {
+    for _ in 0..TRIES {
         let answer = client.bulk(body.clone(), encoding).await?;
         match answer.status {
             200 => return refused(&answer.body),
@@ -188,6 +190,7 @@ async fn post(client: &Elasticsearch, body: &Bytes, encoding: Encoding) -> anyho
             ),
         }
     }
+    bail!("a body was refused with 429 {TRIES} times, {AGAIN:?} apart")
 }
 
 /// The documents that an answer refuses. Reading all of it is left out where it need not be: the
