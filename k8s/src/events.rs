@@ -255,7 +255,11 @@ impl<S: EventSink> EventSource<S> {
                 self.state.fail("lease", &problem);
                 return *stop.borrow();
             }
-            None if !*stop.borrow() => return false,
+            None if !*stop.borrow() => {
+                self.metrics.error("lease");
+                self.state.fail("lease", "it was not renewed in time");
+                return false;
+            }
             None => {}
         }
         match election.release(note()).await {

@@ -5,7 +5,7 @@
 
 use std::{future::Future, time::Duration};
 
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api,
@@ -13,7 +13,7 @@ use kube::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::{error, info, warn};
 
@@ -27,6 +27,9 @@ use crate::{client::chain, lease::Tenure};
 const MAX_STATES: usize = 250;
 /// Bytes above which a batch is full.
 const MAX_BYTES: usize = 1 << 20;
+/// How long a state waits for others to be made durable with it. Servers send each one by itself, and a
+/// batch of one costs as much as a full one.
+const LINGER: Duration = Duration::from_millis(20);
 /// After so long the server ends a watch, which is then begun again.
 const WATCH: Duration = Duration::from_secs(290);
 /// How long the server may take for the head of an answer, or for a page.
@@ -37,6 +40,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 enum End {
     /// It is to stop.
     Stopped,
+    /// The Lease is not held for certain any more.
+    Over,
     /// The server has forgotten what comes after this version (410).
     Forgotten,
     /// Something fails.
@@ -104,7 +109,8 @@ impl<'a, S: EventSink> Reader<'a, S> {
         }
     }
 
-    /// Reads until it is to stop; what is at hand then is made durable, if that works at once.
+    /// Reads until it is to stop, or the Lease is over; what is at hand when it is to stop is made
+    /// durable, if that works at once.
     pub(super) async fn run(mut self) {
         let mut pauses = Pauses::default();
         loop {
@@ -114,7 +120,7 @@ impl<'a, S: EventSink> Reader<'a, S> {
             }
             match end {
                 Ok(()) | Err(End::Forgotten) => {}
-                Err(End::Stopped) => return,
+                Err(End::Stopped | End::Over) => return,
                 Err(End::Failed(problem)) => {
                     self.source.metrics.error("read");
                     self.source.state.fail("read", &problem);
@@ -234,6 +240,7 @@ impl<'a, S: EventSink> Reader<'a, S> {
             };
             let mut batch = Batch::default();
             let mut end = None;
+            let linger_until = Instant::now() + LINGER;
             while end.is_none() {
                 match next.take() {
                     Some(Ok(event)) => end = self.take_told(event, &mut batch).err().map(Err),
@@ -243,10 +250,9 @@ impl<'a, S: EventSink> Reader<'a, S> {
                 if batch.is_full() || end.is_some() {
                     break;
                 }
-                // What is there already.
-                match events.next().now_or_never() {
-                    Some(more) => next = more,
-                    None => break,
+                match timeout_at(linger_until, events.next()).await {
+                    Ok(more) => next = more,
+                    Err(_) => break,
                 }
             }
             self.hand_on(batch).await?;
@@ -349,8 +355,8 @@ impl<'a, S: EventSink> Reader<'a, S> {
         let mut parts = vec![(documents, false)];
         while let Some((documents, suspect)) = parts.pop() {
             if !self.tenure.is_valid() {
-                // Whoever renews the Lease notices and drops this.
-                return std::future::pending().await;
+                // Whoever renews it may not have noticed yet, or be about to get it renewed.
+                return Err(End::Over);
             }
             let tried_ms = wall_ms();
             let batch = EventBatch {

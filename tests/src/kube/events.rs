@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -33,7 +34,8 @@ pub struct Reporter {
     /// All states that were ever there, and the names of their Events.
     pub made: BTreeMap<State, String>,
     last: BTreeMap<String, Value>,
-    _proxy: Process,
+    /// Shared by those that write beside each other.
+    _proxy: Arc<Process>,
 }
 
 impl Reporter {
@@ -54,8 +56,25 @@ impl Reporter {
             http,
             made: BTreeMap::new(),
             last: BTreeMap::new(),
-            _proxy: proxy,
+            _proxy: Arc::new(proxy),
         })
+    }
+
+    /// Another one, to write into the same namespace at the same time. It has nothing yet.
+    pub fn beside(&self) -> Self {
+        Self {
+            namespace: self.namespace.clone(),
+            http: self.http.clone(),
+            made: BTreeMap::new(),
+            last: BTreeMap::new(),
+            _proxy: Arc::clone(&self._proxy),
+        }
+    }
+
+    /// Remembers what another one wrote.
+    pub fn absorb(&mut self, other: Self) {
+        self.made.extend(other.made);
+        self.last.extend(other.last);
     }
 
     /// Gives the account what `components/kubernetes-events` gives.

@@ -231,7 +231,8 @@ fn only_what_comes_and_what_is_wanted_is_taken() {
     assert!(metrics.count("kubernetes_events_excluded_total", &[]) >= 1);
 }
 
-/// Events come all the while.
+/// Events come all the while, as many as the server can take: whoever reads them has to catch up with
+/// what came while nobody did.
 #[test]
 fn a_holder_that_is_killed_stopped_or_frozen_is_followed_by_another() {
     let server = KubeApi::shared().unwrap();
@@ -242,16 +243,19 @@ fn a_holder_that_is_killed_stopped_or_frozen_is_followed_by_another() {
     let mut pair = ["one", "two"].map(|name| Aggregator::start(&scene.dir(name), &setup).unwrap());
     wait_position(server, "evturns");
     let is_over = AtomicBool::new(false);
-    let reporter = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut round = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                reporter.report_some(&format!("r{round}"), 9).unwrap();
-                round += 1;
-            }
-            reporter
+    std::thread::scope(|scope| {
+        let writers = ["a", "b", "c", "d"].map(|name| {
+            let (mut writer, is_over) = (reporter.beside(), &is_over);
+            scope.spawn(move || {
+                let mut round = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    writer.report_some(&format!("{name}{round}"), 9).unwrap();
+                    round += 1;
+                }
+                writer
+            })
         });
-        // A panic has to end the writer, too.
+        // A panic has to end the writers, too.
         let strikes = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let read = |aggregator: &Aggregator| {
                 wait::until_ok(LIMIT, "some Events to be read", || {
@@ -289,11 +293,16 @@ fn a_holder_that_is_killed_stopped_or_frozen_is_followed_by_another() {
             }
         }));
         is_over.store(true, Ordering::Relaxed);
-        let reporter = writer.join().unwrap();
+        for writer in writers {
+            reporter.absorb(writer.join().unwrap());
+        }
         strikes.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        reporter
     });
-    expect_exactly(&scene.documents, &index(&scene), &reporter.states(), LIMIT).unwrap();
+    let all = expect_exactly(&scene.documents, &index(&scene), &reporter.states(), LIMIT);
+    all.unwrap_or_else(|error| {
+        let told = pair.each_ref().map(|it| it.http().get_json("/status"));
+        panic!("{error:#}\n{told:#?}\n{}", lease(server, "evturns"))
+    });
     let transitions = &lease(server, "evturns")["spec"]["leaseTransitions"];
     assert!(transitions.as_i64().unwrap() >= 4, "{transitions}");
 }
