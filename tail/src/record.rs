@@ -17,14 +17,19 @@ use crate::content::FileId;
 use crate::group::{ContainerPath, Flush, Framing, Positions, Source, StreamEnd};
 use crate::mark::{Head, Mark, Marks};
 use crate::stream::{Phase, Place, Rejections, Sealed, SealedChunk, Stream};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 const VERSION: u8 = 1;
+
+/// Version of a stream's fixed part. Its paths have much in common: since version 2 each behind the
+/// first says how many bytes it shares with the folder, and has only what follows: the table is in
+/// memory, and of a quiet file it holds little else (`tailrace-bench --idle`).
+const FIXED_VERSION: u8 = 2;
 
 /// A journal key: its kind, then the number.
 pub(crate) fn key(kind: u8, number: u64) -> [u8; 9] {
@@ -68,6 +73,15 @@ impl Writer {
 
     fn path(&mut self, path: &Path) {
         self.bytes(path.as_os_str().as_bytes());
+    }
+
+    /// A path, without the bytes that it shares with another one.
+    fn path_after(&mut self, base: &Path, path: &Path) {
+        let (base, path) = (base.as_os_str().as_bytes(), path.as_os_str().as_bytes());
+        let pairs = base.iter().zip(path);
+        let shared = pairs.take_while(|(a, b)| a == b).count();
+        self.num(shared as u64);
+        self.bytes(path.get(shared..).unwrap_or_default());
     }
 
     fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
@@ -124,6 +138,17 @@ impl<'a> Reader<'a> {
         Some(PathBuf::from(OsStr::from_bytes(self.bytes()?)))
     }
 
+    /// See [`Writer::path_after`]; in records of version 1 the path stands there whole.
+    fn path_after(&mut self, base: &Path, version: u8) -> Option<PathBuf> {
+        if version == VERSION {
+            return self.path();
+        }
+        let shared = usize::try_from(self.num()?).ok()?;
+        let mut path = base.as_os_str().as_bytes().get(..shared)?.to_vec();
+        path.extend_from_slice(self.bytes()?);
+        Some(PathBuf::from(OsString::from_vec(path)))
+    }
+
     fn text(&mut self) -> Option<String> {
         String::from_utf8(self.bytes()?.to_vec()).ok()
     }
@@ -172,11 +197,11 @@ pub(crate) struct Fixed {
 }
 
 pub(crate) fn write_fixed(fixed: &Fixed) -> Vec<u8> {
-    let mut w = Writer::new();
+    let mut w = Writer(vec![FIXED_VERSION]);
     w.hash(fixed.sequence);
     w.path(&fixed.dir);
-    w.path(&fixed.source.path);
-    w.path(&fixed.source.real_path);
+    w.path_after(&fixed.dir, &fixed.source.path);
+    w.path_after(&fixed.dir, &fixed.source.real_path);
     w.option(fixed.source.container.as_ref(), |w, container| {
         w.bytes(container.namespace.as_bytes());
         w.bytes(container.pod.as_bytes());
@@ -195,7 +220,7 @@ pub(crate) fn write_fixed(fixed: &Fixed) -> Vec<u8> {
     w.option(fixed.place.as_ref(), |w, place| {
         w.num(place.id.inode);
         w.num(place.id.birth_ns);
-        w.path(&place.path);
+        w.path_after(&fixed.dir, &place.path);
         w.num(u64::from(place.gz));
     });
     w.num(fixed.older.len() as u64);
@@ -206,13 +231,18 @@ pub(crate) fn write_fixed(fixed: &Fixed) -> Vec<u8> {
 }
 
 pub(crate) fn read_fixed(bytes: &[u8]) -> Option<Fixed> {
-    let r = &mut Reader::new(bytes)?;
+    let (&version, rest) = bytes.split_first()?;
+    if !(VERSION..=FIXED_VERSION).contains(&version) {
+        return None;
+    }
+    let r = &mut Reader(rest);
+    let sequence = r.hash()?;
+    let dir = r.path()?;
     Some(Fixed {
-        sequence: r.hash()?,
-        dir: r.path()?,
+        sequence,
         source: Source {
-            path: r.path()?,
-            real_path: r.path()?,
+            path: r.path_after(&dir, version)?,
+            real_path: r.path_after(&dir, version)?,
             container: r.option(|r| {
                 Some(ContainerPath {
                     namespace: r.text()?,
@@ -237,7 +267,7 @@ pub(crate) fn read_fixed(bytes: &[u8]) -> Option<Fixed> {
                     inode: r.num()?,
                     birth_ns: r.num()?,
                 },
-                path: r.path()?,
+                path: r.path_after(&dir, version)?,
                 gz: r.num()? == 1,
             })
         })?,
@@ -245,6 +275,7 @@ pub(crate) fn read_fixed(bytes: &[u8]) -> Option<Fixed> {
             let n = r.num()?;
             (0..n).map(|_| r.mark()).collect::<Option<_>>()?
         },
+        dir,
     })
 }
 
@@ -499,11 +530,43 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            let _fixed = read_fixed(&[&[FIXED_VERSION][..], &bytes].concat());
             let bytes = [&[VERSION][..], &bytes].concat();
             let _fixed = read_fixed(&bytes);
             let _sealed = read_sealed(&bytes, |_| None);
             let _stream = read_stream(1, &fixed(1), &bytes);
         }
+    }
+
+    #[test]
+    fn the_fixed_part_of_version_1_is_read_and_version_2_is_shorter() {
+        let mut fixed = fixed(1);
+        fixed.source.path.clone_from(&fixed.source.real_path);
+        let mut w = Writer::new();
+        w.hash(fixed.sequence);
+        for path in [&fixed.dir, &fixed.source.path, &fixed.source.real_path] {
+            w.path(path);
+        }
+        w.num(0);
+        w.hash(fixed.id);
+        w.num(u64::from(fixed.head.len));
+        w.hash(fixed.head.hash);
+        w.num(fixed.head.framing as u64);
+        w.num(fixed.life);
+        w.option(fixed.place.as_ref(), |w, place| {
+            w.num(place.id.inode);
+            w.num(place.id.birth_ns);
+            w.path(&place.path);
+            w.num(u64::from(place.gz));
+        });
+        w.num(1);
+        w.mark(fixed.older[0]);
+        assert_eq!(read_fixed(&w.0).as_ref(), Some(&fixed));
+        let shorter = write_fixed(&fixed);
+        assert_eq!(read_fixed(&shorter).as_ref(), Some(&fixed));
+        let shared = 2 * fixed.dir.as_os_str().len();
+        assert!(shorter.len() + shared <= w.0.len() + 3, "{shorter:?}");
+        assert_eq!(read_fixed(&[&[3][..], &shorter[1..]].concat()), None);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One inotify instance for everything: watches on folders, events read without blocking.
 //!
-//! The kernel's queue is the only queue. A thread waits until the instance is readable, calls
-//! `wake`, and then rests for [`REST`], so that a busy node costs a bounded number of wake-ups a
-//! second however many lines are written, and an idle one costs none. This, the choice
+//! The kernel's queue is the only queue. A thread waits until something comes, calls `wake`, and,
+//! where things come quickly, then rests for [`REST`], so that a busy node costs a bounded number of
+//! wake-ups a second however many lines are written, and an idle one costs none. This, the choice
 //! of events (no `OPEN`, which our own opens would raise) and the memory of 10,000 watches are why
 //! it stands on rustix and not on the crate `notify`.
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Least time between two calls of `wake`: a hundred a second keep latency below what a reader
 /// notices, whatever the number of writes. The thread rests itself, since the caller would need a
@@ -27,6 +29,10 @@ const REST: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 10_000_000,
 };
+
+/// After so long without an event the next one is no part of a stream of them: nobody rests behind
+/// it, which would be a second wake-up for each line of a quiet node (`tailrace-bench --idle`).
+const QUIET: Duration = Duration::from_millis(50);
 
 /// What happened to a name in a watched folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub(crate) enum Event {
 struct Shared {
     inotify: OwnedFd,
     stop: OwnedFd,
+    /// Tells of both: of the instance at each new event, also while older ones are unread.
+    both: OwnedFd,
     stopped: AtomicBool,
 }
 
@@ -68,8 +76,13 @@ impl Watcher {
         let shared = Arc::new(Shared {
             inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
             stop: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            both: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             stopped: AtomicBool::new(false),
         });
+        let new_events = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        let any = epoll::EventData::new_u64(0);
+        epoll::add(&shared.both, &shared.inotify, any, new_events)?;
+        epoll::add(&shared.both, &shared.stop, any, epoll::EventFlags::IN)?;
         let waiter = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("tail-watch".to_owned())
@@ -176,15 +189,20 @@ impl Drop for Watcher {
 }
 
 fn wait(shared: &Shared, wake: &(dyn Fn() + Send + Sync)) {
+    let mut events = Vec::with_capacity(2);
+    let mut woken: Option<Instant> = None;
     while !shared.stopped.load(Ordering::Acquire) {
-        let stop = PollFd::new(&shared.stop, PollFlags::IN);
-        let mut fds = [PollFd::new(&shared.inotify, PollFlags::IN), stop];
+        events.clear();
         // Interrupted: wait again.
-        if poll(&mut fds, None).is_ok() {
+        if epoll::wait(&shared.both, spare_capacity(&mut events), None).is_ok() {
             wake();
-            let [_, stop] = &mut fds;
-            // An interruption shortens the rest.
-            let _interrupted = poll(std::slice::from_mut(stop), Some(&REST));
+            let now = Instant::now();
+            if woken.is_some_and(|before| now - before < QUIET) {
+                let mut stop = [PollFd::new(&shared.stop, PollFlags::IN)];
+                // An interruption shortens the rest.
+                let _interrupted = poll(&mut stop, Some(&REST));
+            }
+            woken = Some(now);
         }
     }
 }
