@@ -27,10 +27,11 @@ fn assets(dist: &Path) -> String {
     for file in files {
         let name = file.strip_prefix(dist).expect("it lies below");
         let name = name.to_string_lossy().replace('\\', "/");
+        // Not the path as it is now: another checkout may use what this one has built.
+        let path = format!("/dist/{name}");
         writeln!(
             table,
-            "    ({name:?}, include_bytes!({:?})),",
-            file.display().to_string()
+            "    ({name:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),",
         )
         .expect("text grows");
     }

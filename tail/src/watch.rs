@@ -7,7 +7,7 @@
 //! it stands on rustix and not on the crate `notify`.
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::event::{Timespec, epoll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -25,14 +25,17 @@ use std::time::{Duration, Instant};
 /// Least time between two calls of `wake`: a hundred a second keep latency below what a reader
 /// notices, whatever the number of writes. The thread rests itself, since the caller would need a
 /// turn of its own to tell it that the time is over.
-const REST: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 10_000_000,
-};
+const REST: Duration = Duration::from_millis(10);
 
 /// After so long without an event the next one is no part of a stream of them: nobody rests behind
 /// it, which would be a second wake-up for each line of a quiet node (`tailrace-bench --idle`).
 const QUIET: Duration = Duration::from_millis(50);
+
+/// The thread looks so often whether it is to end: it cannot be told so where no watch is left.
+const LOOK: Timespec = Timespec {
+    tv_sec: 60,
+    tv_nsec: 0,
+};
 
 /// What happened to a name in a watched folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +59,8 @@ pub(crate) enum Event {
 
 struct Shared {
     inotify: OwnedFd,
-    stop: OwnedFd,
-    /// Tells of both: of the instance at each new event, also while older ones are unread.
-    both: OwnedFd,
+    /// Tells of each new event, also while older ones are unread.
+    news: OwnedFd,
     stopped: AtomicBool,
 }
 
@@ -75,14 +77,12 @@ impl Watcher {
     pub(crate) fn new(wake: Arc<dyn Fn() + Send + Sync>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
-            stop: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
-            both: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            news: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             stopped: AtomicBool::new(false),
         });
+        let data = epoll::EventData::new_u64(0);
         let new_events = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        let any = epoll::EventData::new_u64(0);
-        epoll::add(&shared.both, &shared.inotify, any, new_events)?;
-        epoll::add(&shared.both, &shared.stop, any, epoll::EventFlags::IN)?;
+        epoll::add(&shared.news, &shared.inotify, data, new_events)?;
         let waiter = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("tail-watch".to_owned())
@@ -178,31 +178,79 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// Makes an event: a watch that ends tells of it. False where there is none, and none can be made.
+    fn tell(&self) -> bool {
+        let inotify = &self.shared.inotify;
+        let ends = |watch: i32| inotify::remove_watch(inotify, watch).is_ok();
+        self.folders.keys().next().is_some_and(|watch| ends(*watch))
+            || inotify::add_watch(inotify, "/", WatchFlags::DELETE_SELF).is_ok_and(ends)
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Release);
-        let _full = rustix::io::write(&self.shared.stop, &1_u64.to_ne_bytes());
+        let is_told = self.tell();
         if let Some(thread) = self.thread.take() {
-            let _panicked = thread.join();
+            thread.thread().unpark();
+            if is_told {
+                let _panicked = thread.join();
+            }
         }
     }
 }
 
 fn wait(shared: &Shared, wake: &(dyn Fn() + Send + Sync)) {
-    let mut events = Vec::with_capacity(2);
+    let mut events = Vec::with_capacity(1);
     let mut woken: Option<Instant> = None;
     while !shared.stopped.load(Ordering::Acquire) {
         events.clear();
         // Interrupted: wait again.
-        if epoll::wait(&shared.both, spare_capacity(&mut events), None).is_ok() {
+        let told = epoll::wait(&shared.news, spare_capacity(&mut events), Some(&LOOK));
+        if told.is_ok_and(|n| n > 0) {
             wake();
             let now = Instant::now();
             if woken.is_some_and(|before| now - before < QUIET) {
-                let mut stop = [PollFd::new(&shared.stop, PollFlags::IN)];
-                // An interruption shortens the rest.
-                let _interrupted = poll(&mut stop, Some(&REST));
+                std::thread::park_timeout(REST);
             }
             woken = Some(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// The caller may be slow: what is unread must not hide what comes.
+    #[test]
+    fn each_event_wakes_also_behind_unread_ones_and_the_thread_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, woken) = mpsc::channel();
+        let wake = Arc::new(move || _ = sender.send(()));
+        let mut watcher = Watcher::new(wake).unwrap();
+        watcher.add(&Arc::from(dir.path())).unwrap();
+        let wait = || woken.recv_timeout(Duration::from_secs(30)).unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::write(dir.path().join(name), b"x").unwrap();
+            wait();
+            // One call may stand for several events.
+            while woken.recv_timeout(2 * REST).is_ok() {}
+        }
+        let mut names = Vec::new();
+        let is_more = watcher.read(100, |event| names.push(event));
+        assert!(!is_more && names.len() >= 3, "{names:?}");
+        drop(watcher);
+        while woken.recv().is_ok() {}
+    }
+
+    #[test]
+    fn a_thread_without_watches_ends_too() {
+        let (sender, woken) = mpsc::channel::<()>();
+        let wake = Arc::new(move || _ = sender.send(()));
+        drop(Watcher::new(wake).unwrap());
+        while woken.recv().is_ok() {}
     }
 }
