@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Least time between two calls of `wake`: a hundred a second keep latency below what a reader
-/// notices, whatever the number of writes. The thread rests itself, since the caller would need a
-/// turn of its own to tell it that the time is over.
+/// Least time between two calls of `wake` while events come quickly: a hundred a second keep latency
+/// below what a reader notices, whatever the number of writes. The thread rests itself, since the
+/// caller would need a turn of its own to tell it that the time is over.
 const REST: Duration = Duration::from_millis(10);
 
 /// After so long without an event the next one is no part of a stream of them: nobody rests behind
@@ -179,7 +179,8 @@ impl Watcher {
 }
 
 impl Watcher {
-    /// Makes an event: a watch that ends tells of it. False where there is none, and none can be made.
+    /// Makes an event, which ends the thread's wait: a watch that ends tells of it. False where there
+    /// is none, and none can be made. A descriptor for it alone is one that a file cannot have.
     fn tell(&self) -> bool {
         let inotify = &self.shared.inotify;
         let ends = |watch: i32| inotify::remove_watch(inotify, watch).is_ok();
